@@ -1,0 +1,1 @@
+"""Attention, one step at a time."""

@@ -1,0 +1,135 @@
+"""What the tests of every kata share. The tests of this file are in tests/meta."""
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import pytest
+import torch
+
+from dojo.serving import KataUnavailable
+from dojo.typed import unchecked
+
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+TOLERANCE = {
+    torch.float64: {"rtol": 1e-9, "atol": 1e-9},
+    torch.float32: {"rtol": 1e-4, "atol": 1e-5},
+    torch.bfloat16: {"rtol": 2e-2, "atol": 2e-2},
+    torch.float16: {"rtol": 2e-3, "atol": 2e-3},
+}
+
+SCRIPTS = {
+    "nothing": "",
+    "English": "It's the 3rd time they'd met; 'twas fun!",
+    "spaces": "  leading, \t tabs\r\n\r\n and trailing   ",
+    "Latin with accents": "Größe, naïveté, façade, Łódź",
+    "combining marks": "e\u0301 a\u0308 n\u0303 — the accents are letters of their own",
+    "Greek": "Ἐν ἀρχῇ ἦν ὁ λόγος",
+    "Cyrillic": "Слово не воробей",
+    "Hebrew": "שָׁלוֹם עולם",
+    "Arabic": "السلام عليكم ١٢٣",
+    "Devanagari": "नमस्ते दुनिया",
+    "Thai": "สวัสดีชาวโลก",
+    "Chinese": "道可道，非常道。",
+    "Japanese": "吾輩は猫である。カタカナも。",
+    "Korean": "안녕하세요 세계",
+    "emoji": "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽 — one picture, many code points",
+    "mathematics": "∀ε>0 ∃δ>0: |x−a|<δ ⇒ |ƒ(x)−ƒ(a)|<ε",
+    "beyond the first plane": "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𒀀𒁀 𐍈",
+    "control characters": "\x00\x07\x1b[0m\x7f\u200b\ufeff",
+    "one letter": "a" * 100,
+}
+
+
+def clause(name: str) -> pytest.MarkDecorator:
+    """Mark a test with the clause of the specification that it enforces."""
+    return pytest.mark.clause(name)
+
+
+def numbers(*shape: int, seed: int | str = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """A tensor of numbers in (-1, 1), the same on every platform and with every version of torch."""
+    draw = random.Random(seed)
+    return torch.tensor([draw.uniform(-1, 1) for _ in range(torch.Size(shape).numel())], dtype=dtype).reshape(shape)
+
+
+def dealt(module: Module) -> Module:
+    """The module with every parameter dealt by its name: what it computes does not hang on the order of creation."""
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(numbers(*parameter.shape, seed=name, dtype=parameter.dtype))
+    return module
+
+
+def close(actual: Any, expected: torch.Tensor, because: str, **looser: float) -> None:
+    """Assert that two tensors agree in shape, dtype and value; say because where they do not."""
+    __tracebackhide__ = True
+    if not isinstance(actual, torch.Tensor):
+        pytest.fail(f"{said(actual)} came back, and no tensor: {because}")
+    if actual.shape != expected.shape:
+        pytest.fail(f"the shape is {tuple(actual.shape)}, expected {tuple(expected.shape)}: {because}")
+    if actual.dtype != expected.dtype:
+        pytest.fail(f"the dtype is {actual.dtype}, expected {expected.dtype}: {because}")
+    if not torch.allclose(actual, expected, **{**TOLERANCE.get(expected.dtype, {}), **looser}):
+        apart = (actual.double() - expected.double()).abs()
+        at = tuple(int(i) for i in torch.unravel_index(apart.nan_to_num(torch.inf).argmax(), apart.shape))
+        place = f" at {list(at)}" if at else ""
+        pytest.fail(f"{actual[at].item():.6g}{place}, expected {expected[at].item():.6g}: {because}")
+
+
+def same(actual: Any, expected: Any, because: str) -> None:
+    """Assert that two plain values are equal in type and content; say because, and where they part, when not."""
+    __tracebackhide__ = True
+    if (parted := parting(actual, expected)) is not None:
+        pytest.fail(f"{parted}: {because}")
+
+
+def parting(actual: Any, expected: Any, place: str = "") -> str | None:
+    """Where two plain values first differ, told in a line; None where they are equal."""
+    where = f" at {place}" if place else ""
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        for key in expected:
+            if key not in actual:
+                return f"{said(key)} is missing{where}"
+            if parted := parting(actual[key], expected[key], f"{place}[{said(key)}]"):
+                return parted
+        extra = [key for key in actual if key not in expected]
+        return f"{said(extra[0])}{where} should not be there" if extra else None
+    if isinstance(expected, list | tuple) and type(actual) is type(expected):
+        for index, (mine, theirs) in enumerate(zip(actual, expected, strict=False)):
+            if parted := parting(mine, theirs, f"{place}[{index}]"):
+                return parted
+        if len(actual) != len(expected):
+            return f"{len(actual)} items{where}, expected {len(expected)}"
+        return None
+    if type(actual) is not type(expected) or actual != expected:
+        return f"{said(actual)}{where}, expected {said(expected)}"
+    return None
+
+
+def said(value: Any) -> str:
+    """A value in a few words."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]} ... ({len(text)} characters)"
+
+
+@contextlib.contextmanager
+def refuses(error: type[Exception], *values: object) -> Iterator[None]:
+    """Expect this very error, no subclass, with the text of every value in its message. No annotation is asked."""
+    __tracebackhide__ = True
+    named = " and ".join(str(value) for value in values)
+    expected = f"expected a {error.__name__}" + (f" that names {named}" if named else "")
+    try:
+        with unchecked():
+            yield
+    except (NotImplementedError, KataUnavailable):
+        raise  # nothing written yet is no refusal
+    except Exception as raised:
+        if type(raised) is not error:
+            pytest.fail(f"{expected}; a {type(raised).__name__} came instead: {raised}")
+        missing = [str(value) for value in values if str(value) not in str(raised)]
+        if missing:
+            pytest.fail(f"{expected}; the message does not name {' and '.join(missing)}: {raised}")
+    else:
+        pytest.fail(f"{expected}; nothing was refused")
