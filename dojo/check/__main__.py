@@ -1,0 +1,25 @@
+"""Run one check by name and exit with 1 when it finds something."""
+
+import importlib
+import sys
+
+CHECKS = {
+    "stubs": "katas/ is what solutions/ gives, and on the stubs every test fails",
+    "mistakes": "every mistake fails its clause, every test is failed by a mistake, drawn mutants die",
+    "hollow": "on the reference with every result zeroed no kata is green",
+    "figures": "every figure is what its script draws",
+}
+
+
+def main(argv: list[str]) -> int:
+    name, *rest = argv or ["--help"]
+    if name not in CHECKS:
+        print("usage: python -m dojo.check NAME [KATA ...]\n")
+        print("\n".join(f"  {check:<9} {says}" for check, says in CHECKS.items()))
+        return 0 if name in ("-h", "--help") else 2
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    return int(importlib.import_module(f"dojo.check.{name}").main(rest))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

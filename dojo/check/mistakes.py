@@ -1,0 +1,194 @@
+"""Tests proved to bite: every mistake fails its clause, every test is failed by a mistake, drawn mutants die.
+
+For each kata: the unedited reference passes; each edit fits; each mistake fails a test of the clause it breaks; no
+clause and no test is without a mistake; on the probe all probed mistakes are told apart, and each is named in a failure
+of its clause. --drawn N also draws N edits of the reference (or `all`); one that no test notices has to be excused in
+the mistakes file, with a reason.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dojo import specification
+from dojo.check.arguments import chosen, parser
+from dojo.check.mutants import Mutant, drawn
+from dojo.check.trials import Result, Trial, run
+from dojo.curriculum import Kata
+from dojo.diagnosis import known, named, sentence
+from dojo.serving import CHECKS, mistakes_file, mistakes_of, served, wrong_source
+
+
+@dataclass
+class Findings:
+    """What is wrong with a kata's mistakes, and what was counted on the way."""
+
+    kata: Kata
+    problems: list[str] = field(default_factory=list)
+    mutants: int = 0
+    survivors: list[Mutant] = field(default_factory=list)
+    excused: int = 0
+
+
+def main(argv: list[str]) -> int:
+    arguments = parser("mistakes", (__doc__ or "").splitlines()[0])
+    arguments.add_argument("--drawn", type=amount, default=0, metavar="N", help="also draw N mutants a kata, or `all`")
+    arguments.add_argument("--no-matrix", action="store_true", help="print the findings and not the matrices")
+    options = arguments.parse_args(argv)
+    os.environ[CHECKS] = "1"  # what a probe answers has to be what it answers while tests run
+    failed = 0
+    for kata in chosen(options):
+        findings = examine(kata, matrix=not options.no_matrix)
+        if options.drawn != 0 and not findings.problems:
+            draw(kata, options.drawn, findings)
+        failed += bool(findings.problems)
+        report(findings)
+    return 1 if failed else 0
+
+
+def amount(text: str) -> int | None:
+    if text == "all":
+        return None
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number and not `all`")
+
+
+def examine(kata: Kata, matrix: bool) -> Findings:
+    """Run the kata's tests on the reference and on every mistake, and look at what came out."""
+    findings = Findings(kata)
+    mistakes, source = mistakes_of(kata.address), kata.solution.read_text(encoding="utf-8")
+    findings.problems += malformed(kata, mistakes, source)
+    if findings.problems:
+        return findings
+    rooms = [{"*": "solutions"}, *({"*": "solutions", kata.address: f"solutions:{name}"} for name in mistakes)]
+    reference, *results = run([Trial(kata.address, room) for room in rooms], progress(f"{kata.name}: mistakes", len(rooms)))
+    if reference.red or not reference.outcomes:
+        return Findings(kata, [f"the reference is not green: {reference.ended or reference.failed or 'no test ran'}"])
+    by_name = dict(zip(mistakes, results, strict=True))
+    findings.problems += toothless(kata, mistakes, reference, by_name) + not_named(kata, mistakes, by_name)
+    if matrix:
+        print_matrix(kata, reference, by_name)
+    return findings
+
+
+def malformed(kata: Kata, mistakes: dict[str, Any], source: str) -> list[str]:
+    """What is wrong with the mistakes file itself."""
+    found, clauses = [], specification.clauses(kata.address)
+    entries = mistakes_file(kata.address).get("mistake", [])
+    if len(entries) > len(mistakes):
+        found.append("two mistakes have the same name")
+    for name, mistake in mistakes.items():
+        if mistake["breaks"] not in clauses:
+            found.append(f"{name} breaks {mistake['breaks']!r}, which is no clause")
+        if not mistake.get("probed", True) and not mistake.get("because"):
+            found.append(f"{name} is not probed, and no `because` says why")
+        try:
+            compile(wrong_source(source, mistake), name, "exec")
+        except (ValueError, SyntaxError) as error:
+            found.append(str(error))
+    found += [f"no mistake breaks the clause {c}" for c in clauses if c not in {m["breaks"] for m in mistakes.values()}]
+    return found
+
+
+def toothless(kata: Kata, mistakes: dict[str, Any], reference: Result, results: dict[str, Result]) -> list[str]:
+    """Mistakes that do not fail their clause, and tests that no mistake fails."""
+    found = []
+    for name, result in results.items():
+        if result.ended:
+            found.append(f"{name}: {result.ended}")
+        elif mistakes[name]["breaks"] not in {result.clauses[test] for test in result.failed}:
+            found.append(f"{name} does not fail {mistakes[name]['breaks']}; it fails {result.failed or 'nothing'}")
+    bitten = {test for result in results.values() for test in result.failed}
+    found += [
+        f"no mistake fails {test}" for test, how in reference.outcomes.items() if how != "skipped" and test not in bitten
+    ]
+    return found
+
+
+def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) -> list[str]:
+    """Probed mistakes that the probe does not tell apart, or that no failure of their clause names."""
+    with served({"*": "solutions"}):
+        probe = importlib.import_module(f"tests.{kata.part.replace('/', '.')}.test_{kata.name}").probe
+    parts = known(kata.address, probe)
+    found = []
+    for name in (name for name in parts if name):
+        if (names := named(parts[name], parts)) != [name]:
+            found.append(f"{name} is not told apart by the probe: {names or 'nothing'} is named")
+        elif not any(
+            sentence(kata.address, name) in lines
+            for test, lines in results[name].told.items()
+            if results[name].clauses[test] == mistakes[name]["breaks"]
+        ):
+            found.append(f"{name} is named in no failure of {mistakes[name]['breaks']}")
+    return found
+
+
+def draw(kata: Kata, most: int | None, findings: Findings) -> None:
+    """Run the kata's tests on drawn mutants of the reference."""
+    found = drawn(kata.solution.read_text(encoding="utf-8"), most)
+    with tempfile.TemporaryDirectory() as folder:
+        trials = []
+        for index, mutant in enumerate(found):
+            file = Path(folder) / f"{index}.py"
+            file.write_text(mutant.source, encoding="utf-8", newline="\n")
+            trials.append(Trial(kata.address, {"*": "solutions", kata.address: f"file:{file}"}, brief=True))
+        results = run(trials, progress(f"{kata.name}: mutants", len(trials)))
+    excuses = {(excuse["line"], excuse["becomes"]) for excuse in mistakes_file(kata.address).get("excused", [])}
+    alive = [mutant for mutant, result in zip(found, results, strict=True) if not result.red]
+    findings.mutants = len(found)
+    findings.survivors = [mutant for mutant in alive if (mutant.before, mutant.after) not in excuses]
+    findings.excused = len(alive) - len(findings.survivors)
+    findings.problems += [f"no test notices {mutant}" for mutant in findings.survivors]
+    if most is None:
+        lived = {(mutant.before, mutant.after) for mutant in alive}
+        findings.problems += [f"the excuse for `{after}` excuses nothing" for _, after in sorted(excuses - lived)]
+
+
+def print_matrix(kata: Kata, reference: Result, results: dict[str, Result]) -> None:
+    """A row a test, a column a mistake; a letter a column, explained below."""
+    width = max(map(len, reference.outcomes))
+    letters = {name: label(index) for index, name in enumerate(results)}
+    print(f"{kata.address}: a row a test, a column a mistake, # where the mistake fails the test\n")
+    print(f"{'':{width}}  {''.join(letter[0] for letter in letters.values())}")
+    print(f"{'':{width}}  {''.join(letter[1] for letter in letters.values())}")
+    for test in reference.outcomes:
+        marks = "".join("#" if result.outcomes.get(test) == "failed" else "." for result in results.values())
+        print(f"{test:{width}}  {marks}")
+    print()
+    for name, letter in letters.items():
+        mistake = mistakes_of(kata.address)[name]
+        print(f"  {letter}  {name} breaks {mistake['breaks']}: {mistake['says']}")
+    print()
+
+
+def label(index: int) -> str:
+    """a, b, ... z, then aa, ab, ..., always two characters wide."""
+    high, low = divmod(index, 26)
+    return (" " if high == 0 else chr(ord("a") + high - 1)) + chr(ord("a") + low)
+
+
+def report(findings: Findings) -> None:
+    kata = findings.kata
+    print(*(f"{kata.address}: {problem}" for problem in findings.problems), sep="\n", end="\n" if findings.problems else "")
+    counted = f"{len(mistakes_of(kata.address))} mistakes"
+    if findings.mutants:
+        killed = findings.mutants - len(findings.survivors) - findings.excused
+        counted += f", {findings.mutants} mutants: {killed} killed, {findings.excused} excused, "
+        counted += f"{len(findings.survivors)} alive"
+    print(f"{kata.address}: {counted}, {len(findings.problems)} problems", flush=True)
+
+
+def progress(what: str, total: int) -> Any:
+    """Tell on a terminal how far the trials are."""
+
+    def tell(done: int) -> None:
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            print(f"\r{what} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return tell

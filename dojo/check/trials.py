@@ -1,0 +1,192 @@
+"""Trials: one kata's tests, run under many rooms, in a few processes that import torch once.
+
+A trial that runs too long or takes too much memory is ended from outside, and its process is replaced: a drawn mutant
+may loop for ever.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import IO, Any
+
+from dojo import ROOT
+
+TIME_LIMIT = 60.0
+MEMORY_LIMIT = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A kata's tests under some rooms; `brief` stops at the first failure and leaves the diagnosis out."""
+
+    address: str
+    rooms: dict[str, str]
+    brief: bool = False
+
+
+@dataclass
+class Result:
+    """What came of a trial: outcomes and told lines by test, or why there was no verdict."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    clauses: dict[str, str] = field(default_factory=dict)
+    told: dict[str, list[str]] = field(default_factory=dict)
+    ended: str = ""
+
+    @property
+    def failed(self) -> list[str]:
+        return [test for test, outcome in self.outcomes.items() if outcome == "failed"]
+
+    @property
+    def red(self) -> bool:
+        return bool(self.failed or self.ended)
+
+
+def run(trials: Sequence[Trial], tell: Callable[[int], None] = lambda done: None) -> list[Result]:
+    """The results of the trials, in their order; as many processes as there are cores."""
+    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for index in range(len(trials)):
+        todo.put(index)
+    results: list[Result] = [Result(ended="not run") for _ in trials]
+    done = [0]
+
+    def work() -> None:
+        with Worker() as worker:
+            while True:
+                try:
+                    index = todo.get_nowait()
+                except queue.Empty:
+                    return
+                results[index] = worker.run(trials[index])
+                done[0] += 1
+                tell(done[0])
+
+    threads = [threading.Thread(target=work) for _ in range(min(os.cpu_count() or 1, len(trials)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+class Worker:
+    """A process that runs trials one after the other, watched from here."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def run(self, trial: Trial) -> Result:
+        if self.process is None:
+            environment = os.environ | {"KATA_PROFILE": "matrix", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dojo.check.trials"],
+                cwd=ROOT, env=environment, text=True, encoding="utf-8", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+            self.answer(TIME_LIMIT)  # it says hello when torch is imported, so that no trial pays for it
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.write(json.dumps(asdict(trial)) + "\n")
+            self.process.stdin.flush()
+        line, why = self.answer(TIME_LIMIT)
+        if line:
+            return Result(**json.loads(line))
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+        return Result(ended=why)
+
+    def answer(self, limit: float) -> tuple[str, str]:
+        """The next line of the process, or why there was none."""
+        assert self.process is not None and self.process.stdout is not None
+        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        reader = threading.Thread(target=lambda stream: lines.put(stream.readline()), args=(self.process.stdout,))
+        reader.daemon = True
+        reader.start()
+        until = time.monotonic() + limit
+        while time.monotonic() < until:
+            with contextlib.suppress(queue.Empty):
+                line = lines.get(timeout=0.2)
+                return line, "" if line else "the process ended"
+            if self.memory() > MEMORY_LIMIT:
+                return "", "out of memory"
+        return "", f"no verdict within {limit:.0f} s"
+
+    def memory(self) -> int:
+        import psutil
+
+        assert self.process is not None
+        with contextlib.suppress(psutil.Error):
+            return int(psutil.Process(self.process.pid).memory_info().rss)
+        return 0
+
+
+class Recorder:
+    """A pytest plugin that keeps each test's outcome, clause and told lines."""
+
+    def __init__(self) -> None:
+        self.result = Result()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when != "call" and report.passed:
+            return
+        test, properties = report.nodeid.partition("::")[2], dict(report.user_properties)
+        self.result.outcomes[test] = report.outcome
+        self.result.clauses[test] = properties.get("clause", "")
+        if report.failed:
+            self.result.told[test] = properties.get("told", [str(report.longrepr)])
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self.result.ended = f"not collected: {report.longrepr}"
+
+
+def attempt(trial: Trial) -> Result:
+    """Run a trial in this process, with a fresh load of the katas and of their test."""
+    import pytest
+
+    from dojo.curriculum import find
+    from dojo.serving import ROOMS, forget
+
+    forget()
+    for name in [name for name in sys.modules if name.startswith("tests.") and name != "tests.support"]:
+        del sys.modules[name]
+    os.environ[ROOMS] = json.dumps(trial.rooms)
+    os.environ["KATA_BRIEF"] = "1" if trial.brief else ""
+    recorder = Recorder()
+    options = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "--tb=no", *(["-x"] if trial.brief else [])]
+    pytest.main([str(find(trial.address).tests), *options], plugins=[recorder])
+    return recorder.result
+
+
+def serve_trials(stdin: IO[str], answer: IO[str]) -> None:
+    """Answer each line of JSON, a trial, with a line of JSON, its result."""
+    import torch
+
+    torch.set_num_threads(1)
+    print("ready", file=answer, flush=True)
+    for line in stdin:
+        print(json.dumps(asdict(attempt(Trial(**json.loads(line))))), file=answer, flush=True)
+
+
+if __name__ == "__main__":
+    # Whatever a test or pytest prints must not mix with the answers.
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    serve_trials(sys.stdin, own)

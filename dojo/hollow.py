@@ -1,0 +1,33 @@
+"""A hollow kata: the reference, with every public result zeroed. Tests that a hollow kata passes do not bite."""
+
+import functools
+from types import ModuleType
+from typing import Any
+
+from dojo.wrapping import wrap_public
+
+
+def empty(module: ModuleType) -> None:
+    """Zero the results of a kata's public functions and methods, in place. Constructors stay."""
+    wrap_public(module, hollowed, skip={"__init__", "__post_init__"})
+
+
+def hollowed(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return zeroed(function(*args, **kwargs))
+
+    return wrapper
+
+
+def zeroed(result: Any) -> Any:
+    """Nothing, in the shape of the result: zeros for a tensor, 0 for a number, an empty text or container."""
+    import torch
+
+    if isinstance(result, torch.Tensor):
+        return torch.zeros_like(result)
+    if isinstance(result, tuple):
+        return type(result)(*map(zeroed, result)) if hasattr(result, "_fields") else tuple(map(zeroed, result))
+    if isinstance(result, bool | int | float | complex | str | bytes | list | dict | set | frozenset):
+        return type(result)()
+    return result

@@ -1,0 +1,67 @@
+"""What a kata asks for, read from the reference's source and never from the learner's file; nothing is imported."""
+
+import ast
+import re
+from functools import cache
+
+from dojo import ROOT
+
+CLAUSE = re.compile(r"^ {4}(?P<slug>[a-z][a-z-]*) +(?P<sentence>\S.*(?:\n {5,}\S.*)*)$", re.MULTILINE)
+NOT_ALLOWED = re.compile(r"^Not allowed: *(?P<names>[^.]+(?:\.\w[^.]*)*)\.\s*$", re.MULTILINE)
+Documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@cache
+def tree_of(address: str) -> ast.Module:
+    """The syntax tree of a solution."""
+    return ast.parse((ROOT / "solutions" / f"{address}.py").read_text(encoding="utf-8"))
+
+
+@cache
+def docstrings(address: str) -> tuple[str, ...]:
+    """The docstrings of a solution's public parts, cleaned, in the order of the file."""
+    nodes = [node for node in ast.walk(tree_of(address)) if isinstance(node, Documented) and is_public(node)]
+    nodes.sort(key=lambda node: getattr(node, "lineno", 0))
+    return tuple(text for node in nodes if (text := ast.get_docstring(node)))
+
+
+@cache
+def clauses(address: str) -> dict[str, str]:
+    """The clauses of a kata: slug to sentence, in the order of the file. A slug that stands twice is a ValueError."""
+    found: dict[str, str] = {}
+    for text in docstrings(address):
+        _, heading, rest = text.partition("Clauses:\n")
+        block = re.split(r"\n(?=\S)", rest, maxsplit=1)[0] if heading else ""
+        for match in CLAUSE.finditer(block):
+            if match["slug"] in found:
+                raise ValueError(f"solutions/{address}.py states the clause {match['slug']} twice")
+            found[match["slug"]] = " ".join(match["sentence"].split())
+    return found
+
+
+@cache
+def not_allowed(address: str) -> tuple[str, ...]:
+    """The names that a kata's `Not allowed:` lines list."""
+    found = [match["names"] for text in docstrings(address) for match in NOT_ALLOWED.finditer(text)]
+    return tuple(name.strip() for names in found for name in names.replace("\n", " ").split(","))
+
+
+@cache
+def public_names(address: str) -> tuple[str, ...]:
+    """The public classes, functions and constants of a kata, in the order of the file."""
+    names: list[str] = []
+    for node in tree_of(address).body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.append(name)
+            case ast.Assign(targets=targets):
+                names += [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names.append(name)
+    return tuple(name for name in names if not name.startswith("_"))
+
+
+def is_public(node: ast.AST) -> bool:
+    """Whether a definition belongs to the specification: no leading underscore, or a dunder."""
+    name = getattr(node, "name", "")
+    return not name.startswith("_") or (name.startswith("__") and name.endswith("__"))

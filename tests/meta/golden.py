@@ -1,0 +1,333 @@
+"""Wrong versions of a toy kata, one for each thing that befalls a learner, and what each of them is told.
+
+The toy is `toys/gate_<case>`: a module that scales each feature. Every case replaces some text of its reference, and
+holds the first failing test's told lines word for word. `{kata}` stands for the kata's address, `{name}` for its name.
+"""
+
+from dataclasses import dataclass, field
+
+REFERENCE = '''"""Kata: a gate."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Gate(nn.Module):
+    """Scale each feature by a weight that is learned.
+
+    Clauses:
+        ones    A new gate changes nothing.
+        scales  The output is x * weight, feature by feature.
+        width   Another width than the gate's raises a ValueError that names both.
+
+    Not allowed: Linear, torch.einsum.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        if x.shape[1] != len(self.weight):
+            raise ValueError(f"a gate of width {len(self.weight)} cannot take {x.shape[1]} features")
+        return x * self.weight
+'''
+
+TEST = '''"""A gate, clause by clause."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from katas.toys.{name} import Gate
+from tests.support import clause, close, dealt, numbers, refuses
+
+
+def probe(kata):
+    return {{
+        "numbers": lambda: dealt(kata.Gate(3))(numbers(2, 3)),
+        "refusal": lambda: kata.Gate(3)(numbers(2, 4)),
+    }}
+
+
+@clause("ones")
+def test_a_new_gate_changes_nothing():
+    close(Gate(3)(numbers(2, 3)), numbers(2, 3), "the weights of a new gate should be ones")
+
+
+@clause("scales")
+@given(st.data())
+def test_every_feature_is_scaled(data):
+    batch = data.draw(st.integers(1, 3), label="batch")
+    gate, x = dealt(Gate(3)), numbers(batch, 3)
+    close(gate(x), x * gate.weight, "the weights were dealt, and the output is not x * weight")
+
+
+@clause("width")
+def test_another_width_is_refused():
+    with refuses(ValueError, 3, 4):
+        Gate(3)(numbers(2, 4))
+'''
+
+MISTAKES = """[[mistake]]
+name = "added"
+breaks = "scales"
+says = "the weights are added and not multiplied"
+edits = [{ swap = "return x * self.weight", by = "return x + self.weight" }]
+
+[[mistake]]
+name = "subtracted"
+breaks = "scales"
+says = "the weights are subtracted and not multiplied"
+edits = [{ swap = "return x * self.weight", by = "return x - self.weight" }]
+
+[[mistake]]
+name = "any-width"
+breaks = "width"
+says = "the width is never checked"
+edits = [{ swap = "if x.shape[1] != len(self.weight):", by = "if False:" }]
+"""
+
+BUILT_ON_IT = '''"""Kata: two gates."""
+
+from torch import Tensor, nn
+
+from .{needs} import Gate
+
+
+class Gates(nn.Module):
+    """Two gates, one after the other.
+
+    Clauses:
+        twice  Both gates are passed.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.gates = nn.Sequential(Gate(width), Gate(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gates(x)
+'''
+
+TEST_BUILT_ON_IT = '''"""Two gates, clause by clause."""
+
+from katas.toys.{name} import Gates
+from tests.support import clause, close, numbers
+
+
+@clause("twice")
+def test_two_new_gates_change_nothing():
+    close(Gates(3)(numbers(2, 3)), numbers(2, 3), "two new gates should change nothing")
+'''
+
+
+@dataclass(frozen=True)
+class Case:
+    """A wrong kata and what its learner is told. `source` stands instead of the reference; `edits` change it."""
+
+    told: str
+    edits: dict[str, str] = field(default_factory=dict)
+    source: str | bytes | None = None
+    clause: str = ""  # the failing test to look at; the first when empty
+    printed: str = ""
+
+
+MULTIPLY = "        return x * self.weight\n"
+
+CASES = {
+    "untouched": Case(
+        source="stub",
+        told="""
+            not written yet: katas/{kata}.py:19 Gate.__init__
+            next: dojo spec {name}
+            """,
+    ),
+    "numbers": Case(
+        edits={"x * self.weight": "x + self.weight"},
+        told="""
+            ones: A new gate changes nothing.
+            seen: 1.68884 at [0, 0], expected 0.688844: the weights of a new gate should be ones
+            your result is the one you get when the weights are added and not multiplied
+            next: dojo hint {name}
+            """,
+    ),
+    "drawn": Case(
+        edits={"x * self.weight": "x * self.weight**2"},
+        clause="scales",
+        told="""
+            scales: The output is x * weight, feature by feature.
+            seen: 0.370207 at [0, 0], expected 0.50499: the weights were dealt, and the output is not x * weight
+            with: batch = 1
+            next: dojo hint {name}
+            """,
+    ),
+    "refusal": Case(
+        edits={"if x.shape[1] != len(self.weight):": "if len(self.weight) == 0:"},
+        clause="width",
+        told="""
+            width: Another width than the gate's raises a ValueError that names both.
+            seen: expected a ValueError that names 3 and 4; a RuntimeError came instead: The size of tensor a
+            (4) must match the size of tensor b (3) at non-singleton dimension 1
+            your result is the one you get when the width is never checked
+            next: dojo hint {name}
+            """,
+    ),
+    "shape": Case(
+        edits={"return x * self.weight": "return (x * self.weight).sum(1)"},
+        told="""
+            ones: A new gate changes nothing.
+            seen: the result of Gate.forward is (2,) of torch.float32
+            expected: (batch 2, width 3) of Float
+            next: dojo hint {name}
+            """,
+    ),
+    "dtype": Case(
+        edits={"return x * self.weight": "return (x * self.weight).long()"},
+        told="""
+            ones: A new gate changes nothing.
+            seen: the result of Gate.forward is (2, 3) of torch.int64
+            expected: (batch 2, width 3) of Float
+            next: dojo hint {name}
+            """,
+    ),
+    "misindented": Case(
+        edits={"    def forward": "        def forward", MULTIPLY: f"    {MULTIPLY}", "        if x": "            if x"}
+        | {"            raise": "                raise"},
+        told="""
+            katas/{kata}.py:23 `def forward` stands inside Gate.__init__; it belongs in the class
+            Gate: check its indent
+            next: dojo hint {name}
+            """,
+    ),
+    "dedented": Case(
+        edits={"    def forward": "def forward", MULTIPLY: "    return x * self.weight\n", "        if x": "    if x"}
+        | {"            raise": "        raise"},
+        told="""
+            katas/{kata}.py:23 `def forward` stands outside of any class; it belongs in the class
+            Gate: check its indent
+            next: dojo hint {name}
+            """,
+    ),
+    "no_return": Case(
+        edits={"return x * self.weight": "x * self.weight"},
+        told="""
+            ones: A new gate changes nothing.
+            the result of Gate.forward is None: does every way through Gate.forward end in a `return`?
+            next: dojo hint {name}
+            """,
+    ),
+    "no_super": Case(
+        edits={"        super().__init__()\n": ""},
+        told="""
+            your line: katas/{kata}.py:20  self.weight = nn.Parameter(torch.ones(width))
+            seen: AttributeError: cannot assign parameters before Module.__init__() call
+            `super().__init__()` has to be the first line of __init__: it makes the module ready to hold its parts
+            next: dojo hint {name}
+            """,
+    ),
+    "renamed": Case(
+        edits={"class Gate(": "class Gates("},
+        told="""
+            katas/{kata}.py defines no Gate
+            it has Gates in line 8: was Gate renamed? The tests need its name from the specification
+            """,
+    ),
+    "empty": Case(
+        source="",
+        told="""
+            katas/{kata}.py defines no Gate
+            """,
+    ),
+    "syntax": Case(
+        edits={"x.shape[1] !=": "x.shape[1] =! "},
+        told="""
+            katas/{kata}.py:24 is no valid Python: invalid syntax
+                if x.shape[1] =!  len(self.weight):
+                              ^
+            nothing in this file counts until Python can read it; the other katas are not affected
+            """,
+    ),
+    "bytes": Case(
+        source=b"# \xff\n",
+        told="""
+            katas/{kata}.py cannot be read: it is not UTF-8 text; save it as UTF-8 and try again
+            """,
+    ),
+    "missing": Case(
+        source="missing",
+        told="""
+            katas/{kata}.py is missing; `dojo reset {name}` brings its stub back
+            """,
+    ),
+    "at_import": Case(
+        edits={"import torch\n": "import torch\n\nzero = 1 / 0\n"},
+        told="""
+            katas/{kata}.py stops while it is loaded
+            your line: katas/{kata}.py:5  zero = 1 / 0
+            seen: ZeroDivisionError: division by zero
+            """,
+    ),
+    "inside_torch": Case(
+        edits={"return x * self.weight": "return x @ self.weight.reshape(1, -1)"},
+        told="""
+            ones: A new gate changes nothing.
+            your line: katas/{kata}.py:26  return x @ self.weight.reshape(1, -1)
+            seen: RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 1x3)
+            next: dojo hint {name}
+            """,
+    ),
+    "endless": Case(
+        edits={"return x * self.weight": "return self.forward(x)"},
+        told="""
+            ones: A new gate changes nothing.
+            your line: katas/{kata}.py:26  return self.forward(x)
+            seen: RecursionError: the function calls itself without an end
+            next: dojo hint {name}
+            """,
+    ),
+    "prints": Case(
+        edits={"x * self.weight": "[print(i) for i in range(30)] and x + self.weight"},
+        told="""
+            ones: A new gate changes nothing.
+            seen: 1.68884 at [0, 0], expected 0.688844: the weights of a new gate should be ones
+            your result is the one you get when the weights are added and not multiplied
+            next: dojo hint {name}
+            """,
+        printed="(10 lines before)\n" + "\n".join(map(str, range(10, 30))),
+    ),
+    "not_allowed": Case(
+        edits={"return x * self.weight": "return torch.einsum('bw,w->bw', x, self.weight)"},
+        told="""
+            not allowed here: torch.einsum, line 26
+            the specification of {name} asks you to build this yourself
+            """,
+    ),
+    "borrowed_answer": Case(
+        edits={"import torch\n": "import torch\nimport solutions.toys.gate_borrowed_answer\n"},
+        told="""
+            not allowed here: solutions, line 4
+            the specification of {name} asks you to build this yourself
+            """,
+    ),
+    "exits": Case(
+        edits={"return x * self.weight": "raise SystemExit"},
+        told="""
+            ones: A new gate changes nothing.
+            your line: katas/{kata}.py:26  raise SystemExit
+            seen: SystemExit
+            next: dojo hint {name}
+            """,
+    ),
+    "random": Case(
+        edits={"x * self.weight": "x * self.weight + (next(calls) % 3 == 1)"}
+        | {"import torch\n": "from itertools import count\n\nimport torch\n\ncalls = count()\n"},
+        clause="scales",
+        told="""
+            scales: The output is x * weight, feature by feature.
+            seen: the same call gave two different answers: is something random, or kept between calls?
+            next: dojo hint {name}
+            """,
+    ),
+}

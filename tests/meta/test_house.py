@@ -1,0 +1,167 @@
+"""The rules of the house: twins at their addresses, clauses with all that they need, and who may know whom."""
+
+import ast
+import re
+import tomllib
+
+import pytest
+
+from dojo import ROOT, specification
+from dojo.curriculum import katas, parts, prerequisites
+from dojo.serving import mistakes_file, mistakes_of
+
+KATAS = katas()
+each_kata = pytest.mark.parametrize("kata", KATAS, ids=lambda kata: kata.address)
+
+TEACHES = {"torch", "jaxtyping", "numpy", "regex", "safetensors"}  # what a kata may import beside Python's own
+
+
+def sources(folder):
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if not any(p.startswith((".", "_build")) for p in path.parts))
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path):
+    """The modules that a file imports, relative ones resolved."""
+    package = relative(path).removesuffix(".py").split("/")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            yield ".".join([*base, *filter(None, [node.module])])
+
+
+def clauses_of_tests(kata):
+    """Each test of a kata with the clause that it enforces, by the file's syntax tree."""
+    found = {}
+    for node in ast.parse(kata.tests.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            marks = [d for d in node.decorator_list if isinstance(d, ast.Call) and getattr(d.func, "id", "") == "clause"]
+            found[node.name] = [mark.args[0].value for mark in marks]
+    return found
+
+
+@each_kata
+def test_a_kata_stands_in_every_room(kata):
+    for twin in (kata.stub, kata.solution, kata.tests, kata.mistakes, kata.page):
+        assert twin.is_file(), f"{relative(twin)} is missing"
+    for figure in (f"docs/figures/{kata.address}.py", f"docs/figures/{kata.address}.svg"):
+        assert (ROOT / figure).is_file(), f"{figure} is missing"
+
+
+def test_every_file_of_a_room_is_a_kata_of_the_curriculum():
+    known = {kata.address for kata in KATAS}
+    for room in ("katas", "solutions"):
+        for path in sources(room):
+            address = path.relative_to(ROOT / room).with_suffix("").as_posix()
+            assert path.name == "__init__.py" or address in known, f"{relative(path)} is not in katas/curriculum.toml"
+    for path in sources("tests"):
+        if path.name.startswith(("test_", "bench_")) and "meta" not in path.parts:
+            address = path.relative_to(ROOT / "tests").with_name(path.stem.partition("_")[2]).as_posix()
+            assert address in known, f"{relative(path)} belongs to no kata"
+
+
+@pytest.mark.parametrize("folder", ["katas", "solutions", "tests", "dojo"])
+def test_every_package_folder_says_that_it_is_one(folder):
+    for path in sources(folder):
+        assert (path.parent / "__init__.py").is_file(), f"{relative(path.parent)} has no __init__.py"
+
+
+def test_packages_are_listed_in_full():
+    """What pyproject.toml lists is what an install serves; katas' own parts are found by dojo/serving.py."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    found = {relative(path.parent).replace("/", ".") for path in (ROOT / "dojo").rglob("__init__.py")}
+    assert set(listed) == found | {"katas", "solutions"} | {
+        f"{room}.{part.replace('/', '.')}" for room in ("katas", "solutions") for part in parts()
+    }
+
+
+@each_kata
+def test_every_clause_has_a_test_a_paragraph_and_a_mistake(kata):
+    clauses = list(specification.clauses(kata.address))
+    tested = {slug for slugs in clauses_of_tests(kata).values() for slug in slugs}
+    told = re.findall(r"^- \*\*([a-z-]+)\*\* \S", kata.page.read_text(encoding="utf-8"), re.MULTILINE)
+    broken = {mistake["breaks"] for mistake in mistakes_of(kata.address).values()}
+    assert clauses, "the specification has no clauses"
+    assert set(clauses) == tested, "clauses and tests differ"
+    assert clauses == told, "the page's paragraphs are not the clauses, in their order"
+    assert set(clauses) == broken, "clauses and mistakes differ"
+
+
+@each_kata
+def test_every_test_enforces_one_clause(kata):
+    assert {name: len(slugs) for name, slugs in clauses_of_tests(kata).items() if len(slugs) != 1} == {}
+
+
+@each_kata
+def test_every_mistake_and_excuse_is_told_in_full(kata):
+    for mistake in mistakes_file(kata.address)["mistake"]:
+        extra = set(mistake) - {"name", "breaks", "says", "edits", "probed", "because"}
+        assert not extra, f"{mistake['name']} has {extra}"
+        assert re.fullmatch(r"[a-z0-9-]+", mistake["name"])
+        assert mistake["says"] and not mistake["says"].endswith("."), f"{mistake['name']} ends a sentence, and has no stop"
+        assert all(set(edit) == {"swap", "by"} for edit in mistake["edits"])
+    for excuse in mistakes_file(kata.address).get("excused", []):
+        assert set(excuse) == {"line", "becomes", "because"} and excuse["because"], excuse
+
+
+@each_kata
+def test_a_page_has_its_sections_in_order(kata):
+    page = kata.page.read_text(encoding="utf-8")
+    sections = ["## Why each clause", "## Hints", "## In the book", "## To discuss"]
+    places = [page.find(f"\n{section}\n") for section in sections]
+    assert -1 not in places and places == sorted(places), dict(zip(sections, places, strict=True))
+    for rung in ("A question", "A fact", "A plan"):
+        assert page.count(f"<summary>{rung}</summary>") == 1, rung
+    assert f"{kata.name}.svg" in page, "the page does not show its figure"
+
+
+@each_kata
+def test_a_kata_comes_after_all_that_it_builds_on(kata):
+    place = KATAS.index(kata)
+    assert all(KATAS.index(other) < place for other in prerequisites(kata))
+
+
+@each_kata
+def test_a_kata_imports_earlier_katas_relatively_and_only_what_teaches(kata):
+    import sys
+
+    for path in (kata.solution, kata.stub):
+        for module in imports(path):
+            top = module.partition(".")[0]
+            assert top in TEACHES | {"solutions", "katas"} or top in sys.stdlib_module_names, f"{relative(path)}: {module}"
+    for node in ast.walk(ast.parse(kata.solution.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("solutions", "katas")):
+            pytest.fail(f"line {node.lineno}: earlier katas are imported relatively")
+
+
+def test_tests_of_katas_know_the_katas_and_their_support_only():
+    for path in sources("tests"):
+        if "meta" not in path.parts and path.name != "support.py":
+            known = {module for module in imports(path) if module.partition(".")[0] in ("solutions", "dojo", "tests")}
+            assert known <= {"tests.support"}, f"{relative(path)} imports {known}"
+
+
+def test_the_dojo_imports_katas_only_to_serve_and_diagnose():
+    for path in sources("dojo"):
+        known = {module for module in imports(path) if module.partition(".")[0] in ("solutions", "katas", "tests")}
+        assert not known, f"{relative(path)} imports {known}"
+
+
+def test_a_fact_that_is_the_answer_is_no_public_constant():
+    """A stub keeps public constants: what they hold is given to the learner, so it must not be a function's answer."""
+    for kata in KATAS:
+        for node in specification.tree_of(kata.address).body:
+            if isinstance(node, ast.Assign) and specification.is_public(ast.Name(id=node.targets[0].id)):
+                assert isinstance(node.value, ast.Constant | ast.Tuple | ast.Call), ast.unparse(node)
+
+
+def test_every_text_file_ends_its_lines_the_same_way():
+    for folder in ("dojo", "docs", "katas", "solutions", "tests"):
+        for suffix in ("py", "md", "toml", "svg"):
+            for path in (ROOT / folder).rglob(f"*.{suffix}"):
+                assert b"\r" not in path.read_bytes(), f"{relative(path)} has Windows line ends"

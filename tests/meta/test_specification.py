@@ -1,0 +1,53 @@
+"""What is read from a solution's docstrings."""
+
+import pytest
+
+from dojo import specification
+
+
+@pytest.fixture
+def clauses_of(tmp_path, monkeypatch):
+    """The clauses of a solution with the given source."""
+
+    def read(source):
+        (tmp_path / "solutions").mkdir(exist_ok=True)
+        (tmp_path / "solutions" / "toy.py").write_text(source, encoding="utf-8")
+        monkeypatch.setattr(specification, "ROOT", tmp_path)
+        for function in (specification.tree_of, specification.docstrings, specification.clauses, specification.not_allowed):
+            function.cache_clear()
+        return specification.clauses("toy")
+
+    yield read
+    monkeypatch.undo()
+    for function in (specification.tree_of, specification.docstrings, specification.clauses, specification.not_allowed):
+        function.cache_clear()
+
+
+def test_a_clause_may_run_over_two_lines(clauses_of):
+    source = '"""Kata.\n\nClauses:\n    first   One line.\n    second  Two\n            lines.\n\nSource: nowhere.\n"""\n'
+    assert clauses_of(source) == {"first": "One line.", "second": "Two lines."}
+
+
+def test_clauses_end_where_the_indent_ends(clauses_of):
+    source = '"""Kata.\n\nClauses:\n    only  This.\n\nRaises:\n    error  not a clause\n"""\n'
+    assert list(clauses_of(source)) == ["only"]
+
+
+def test_clauses_of_functions_come_in_the_order_of_the_file(clauses_of):
+    function = 'def {0}():\n    """{0}.\n\n    Clauses:\n        of-{0}  A sentence.\n    """\n\n\n'
+    assert list(clauses_of(function.format("b") + function.format("a"))) == ["of-b", "of-a"]
+
+
+def test_a_clause_stated_twice_is_an_error(clauses_of):
+    function = 'def {0}():\n    """{0}.\n\n    Clauses:\n        same  A sentence.\n    """\n\n\n'
+    with pytest.raises(ValueError, match="same twice"):
+        clauses_of(function.format("a") + function.format("b"))
+
+
+def test_private_parts_specify_nothing(clauses_of):
+    assert clauses_of('def _helper():\n    """Help.\n\n    Clauses:\n        hidden  No.\n    """\n') == {}
+
+
+def test_not_allowed_may_run_over_two_lines(clauses_of):
+    clauses_of('"""Kata.\n\nNot allowed: torch.softmax, log_softmax,\nlogsumexp.\n"""\n')
+    assert specification.not_allowed("toy") == ("torch.softmax", "log_softmax", "logsumexp")

@@ -1,0 +1,92 @@
+"""What the tests of the katas share has tests of its own: a helper that cannot fail would make every suite toothless."""
+
+import pytest
+import torch
+
+from tests.support import SCRIPTS, close, dealt, numbers, refuses, same
+
+
+def test_numbers_are_the_same_everywhere():
+    expected = [0.6888437, 0.5159088, -0.1588569, -0.4821664, 0.0225494, -0.1901317]
+    torch.testing.assert_close(numbers(2, 3), torch.tensor(expected).reshape(2, 3))
+    assert not torch.equal(numbers(2, 3), numbers(2, 3, seed=1))
+    assert numbers(2, dtype=torch.float64).dtype == torch.float64
+
+
+def test_weights_are_dealt_by_name_and_not_by_order():
+    one = dealt(torch.nn.ModuleDict({"a": torch.nn.Linear(2, 2), "b": torch.nn.Linear(2, 2)}))
+    other = dealt(torch.nn.ModuleDict({"b": torch.nn.Linear(2, 2), "a": torch.nn.Linear(2, 2)}))
+    torch.testing.assert_close(one["a"].weight, other["a"].weight)
+    assert not torch.equal(one["a"].weight, one["b"].weight)
+
+
+@pytest.mark.parametrize(
+    ("actual", "said"),
+    [
+        (torch.zeros(2), r"the shape is \(2,\), expected \(3,\): because"),
+        (torch.zeros(3, dtype=torch.float64), "the dtype is torch.float64, expected torch.float32: because"),
+        (torch.tensor([0.0, 0.5, 0.0]), r"0.5 at \[1\], expected 0: because"),
+        (torch.tensor([0.0, 0.0, torch.nan]), r"nan at \[2\], expected 0: because"),
+        (None, "None came back, and no tensor: because"),
+    ],
+)
+def test_close_names_the_first_thing_that_differs(actual, said):
+    with pytest.raises(pytest.fail.Exception, match=said):
+        close(actual, torch.zeros(3), "because")
+
+
+def test_close_lets_the_last_digits_pass():
+    close(torch.tensor([1.0 + 1e-6]), torch.tensor([1.0]), "because")
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "said"),
+    [
+        ([1, 2], [1, 3], r"2 at \[1\], expected 3: because"),
+        ([1], [1, 2], "1 items, expected 2: because"),
+        ((1, 2), [1, 2], r"\(1, 2\), expected \[1, 2\]: because"),
+        ({"a": 1}, {"a": 1, "b": 2}, "'b' is missing: because"),
+        ({"a": 1, "b": 2}, {"a": 1}, "'b' should not be there: because"),
+        ({"a": [1]}, {"a": [2]}, r"1 at \['a'\]\[0\], expected 2: because"),
+        (True, 1, "True, expected 1: because"),
+        (None, [], r"None, expected \[\]: because"),
+    ],
+)
+def test_same_names_the_first_thing_that_differs(actual, expected, said):
+    with pytest.raises(pytest.fail.Exception, match=said):
+        same(actual, expected, "because")
+
+
+def test_same_takes_equal_values():
+    same({"a": [1, (2, b"3")]}, {"a": [1, (2, b"3")]}, "because")
+
+
+def test_a_refusal_names_its_values():
+    with refuses(ValueError, 7, 6):
+        raise ValueError("7 tokens do not fit 6")
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (None, "expected a ValueError that names 7 and 6; nothing was refused"),
+        (ValueError("7 tokens"), "the message does not name 6"),
+        (TypeError("7 and 6"), "a TypeError came instead"),
+        (UnicodeError("7 and 6"), "a UnicodeError came instead"),
+        (RuntimeError("7 and 6"), "a RuntimeError came instead"),
+    ],
+)
+def test_anything_else_is_no_refusal(raised, said):
+    with pytest.raises(pytest.fail.Exception, match=said), refuses(ValueError, 7, 6):
+        if raised:
+            raise raised
+
+
+def test_a_stub_is_no_refusal():
+    with pytest.raises(NotImplementedError), refuses(NotImplementedError):
+        raise NotImplementedError
+
+
+def test_texts_cover_scripts_and_edges():
+    assert "" in SCRIPTS.values()
+    assert len({ord(letter) // 128 for text in SCRIPTS.values() for letter in text}) > 20
