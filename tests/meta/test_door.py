@@ -49,3 +49,47 @@ def test_a_learners_own_name_passes(source):
 
 def test_each_name_is_told_once_with_its_first_line():
     assert found("import tiktoken\n\ntiktoken.x\ny.softmax()\nz.softmax()") == [("tiktoken", 1), ("torch.softmax", 4)]
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("import solutions.attention.causal", "solutions"),
+        ("from solutions.attention import causal", "solutions"),
+        ("import importlib\nkata = importlib.import_module('solutions.attention.causal')", "solutions"),
+        ("kata = __import__('solutions')", "solutions"),
+        ("import runpy\nrunpy.run_path('solutions/attention/causal.py')", "solutions"),
+        ("import sys\nsupport = sys.modules['tests.support']", "tests"),
+        ("import pytest\npytest.skip('hard')", "pytest"),
+        ("from hypothesis import reject", "hypothesis"),
+    ],
+)
+def test_the_reference_and_the_tools_of_the_tests_are_found(source, what):
+    assert [name for name, _ in found(source)] == [what]
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("import torch\ntorch.allclose = lambda *_, **__: True", "changing torch.allclose"),
+        ("import torch\nsetattr(torch, 'allclose', print)", "changing torch"),
+        ("from torch import Tensor\nTensor.__eq__ = print", "changing Tensor.__eq__"),
+        ("import torch.nn as nn\nnn.Linear.forward = print", "changing nn.Linear.forward"),
+    ],
+)
+def test_changing_somebody_elses_module_is_found(source, what):
+    assert [name for name, _ in found(source)] == [what]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from .tests import x",
+        "from ..attention.trainable import SelfAttention",
+        "tests = ['solutions', 'pytest']",
+        "class C:\n    def __init__(self):\n        self.tests = 1\n        setattr(self, 'dojo', 1)",
+        "import torch\nx = torch.zeros(1)\nx.grad = None\nx.data.tests = 1",
+    ],
+)
+def test_words_and_own_attributes_pass(source):
+    assert not found(source), found(source)

@@ -1,0 +1,209 @@
+"""The commands of `dojo`. Each is imported when it is asked for, so that the map comes at once."""
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from dojo import ROOT, missing, screen
+from dojo.curriculum import Kata, NoCurriculum, UnknownKata, find, katas, short
+from dojo.progress import CannotSave
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+GREEN, RED, USAGE, NO_VERDICT, INTERRUPTED = 0, 1, 2, 3, 130
+
+COMMANDS = ("test", "spec", "hint", "open", "reset", "diff", "doctor", "completion")
+
+HELP = """Write GPT piece by piece: each kata is a stub, a specification and tests.
+
+`dojo` alone shows the map and what to do next.
+
+KATA is an address (attention/causal), its last word (causal), or the beginning of either, as long as it is clear. Where
+KATA may be left out, the next kata on the map is meant.
+"""
+EXIT_CODES = """\b
+Exit codes:
+  0    green, or done
+  1    red, or you answered no
+  2    the command, the installation or a file is not as it has to be
+  3    no verdict: the run crashed, hung, or went over a limit
+  130  stopped by Ctrl-C
+"""
+
+
+class KataName(click.ParamType):  # type: ignore[type-arg]
+    """A kata on the command line, by address, last word or unique beginning."""
+
+    name = "kata"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Kata:
+        if isinstance(value, Kata):
+            return value
+        try:
+            return find(value)
+        except UnknownKata as error:
+            raise click.UsageError(str(error)) from None
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        with contextlib.suppress(NoCurriculum):
+            names = [(short(kata), kata) for kata in katas()] + [(kata.address, kata) for kata in katas()]
+            shown = [(name, kata) for name, kata in names if name.startswith(incomplete) and (incomplete or name)]
+            if not incomplete:
+                shown = names[: len(katas())]
+            return [CompletionItem(name, help=kata.title) for name, kata in dict(shown).items()]
+        return []
+
+
+class Dojo(click.Group):
+    """The group of commands: it imports one when it is called for, and turns what happens into exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"dojo.commands.{name}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """A typing error in the command's name gets the nearest names."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS)
+            meant = f" Did you mean {' or '.join(near)}?" if near else f" There are {', '.join(COMMANDS)}."
+            with contextlib.suppress(UnknownKata):
+                meant = f" Did you mean `dojo test {short(find(args[0]))}`?" if not near else meant
+            raise click.UsageError(f"no command is called '{args[0]}'.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return click.Group.main(self, *args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        screen.prepare()
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                with contextlib.suppress(ValueError):  # not in the main thread
+                    signal.signal(getattr(signal, name), _end)
+        sys.exit(_exit_code(lambda: self.main(*args, standalone_mode=False, **extra)))
+
+
+def _end(number: int, _frame: Any) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _exit_code(run: Callable[[], Any]) -> int:
+    """Run a command and return its exit code; whatever stops it is told in a line."""
+    try:
+        result = run()
+        _flush()
+        return result if isinstance(result, int) else GREEN
+    except (KeyboardInterrupt, click.Abort):
+        screen.say("\nstopped.", to_stderr=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = f"  (`{context.command_path} --help` tells more)" if context and context.parent else ""
+        screen.say(("dojo: ", "bold red"), error.format_message(), (where, "dim"), to_stderr=True)
+        return error.exit_code if isinstance(error, click.UsageError) else USAGE
+    except (NoCurriculum, CannotSave) as error:
+        screen.say(("dojo: ", "bold red"), str(error), to_stderr=True)
+        return USAGE
+    except ModuleNotFoundError as error:
+        if error.name not in ("rich", "psutil", "pytest", "beartype", "jaxtyping", "hypothesis"):
+            raise
+        return missing.tell(error.name)
+    except BrokenPipeError:
+        screen.reader_gone(sys.stdout)
+        return GREEN
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        screen.reader_gone(sys.stdout)
+
+
+def kata_argument() -> Callable[[Command], Command]:
+    """The KATA of a command; left out where it may be, it is the next kata on the map."""
+
+    def chosen(ctx: click.Context, param: click.Parameter, value: Kata | None) -> Kata | None:
+        if value is not None or ctx.resilient_parsing:
+            return value
+        from dojo.standing import next_of, standings
+
+        upcoming = next_of(standings())
+        if upcoming is None:
+            raise click.UsageError("every kata is done: name the one you mean.", ctx)
+        return upcoming.kata
+
+    return click.argument("kata", type=KataName(), required=False, callback=chosen)
+
+
+def json_option() -> Callable[[Command], Command]:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Ask, unless the answer was given with --yes. Without anybody to answer, that is an error of usage."""
+    if yes:
+        return True
+    screen.say(question, " [y/N] ", end="")
+    answer = sys.stdin.readline()
+    if not answer:
+        screen.say()
+        raise click.UsageError("nobody is there to answer: pass --yes if you mean it.")
+    return answer.strip().lower() in ("y", "yes")
+
+
+def warn_of_another_clone() -> None:
+    """Say so when this dojo belongs to another clone than the folder it is called in."""
+    with contextlib.suppress(OSError):
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / "katas" / "curriculum.toml").exists():
+                if not os.path.samefile(folder, ROOT):
+                    line = f"note: this is the dojo of {ROOT}; for {folder} run `python -m dojo` there."
+                    screen.say((line, "yellow"), to_stderr=True)
+                return
+
+
+def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    """Print the version that pyproject.toml states: it is right also where dojo is not installed."""
+    if asked and not ctx.resilient_parsing:
+        from dojo.doctor import project
+
+        screen.say(f"dojo {project().get('version', 'of an unknown version')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Dojo,
+    invoke_without_command=True,
+    help=HELP,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@json_option()
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.pass_context
+def dojo(ctx: click.Context, as_json: bool) -> None:
+    if ctx.invoked_subcommand != "doctor" and not ctx.resilient_parsing:
+        warn_of_another_clone()
+    if ctx.invoked_subcommand is None:
+        from dojo.commands import the_map
+
+        the_map.show(as_json)
+    elif as_json:
+        raise click.UsageError(f"write --json behind the command: dojo {ctx.invoked_subcommand} ... --json")

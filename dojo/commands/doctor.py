@@ -1,0 +1,18 @@
+"""`dojo doctor` as a command of the group; the work is in dojo/doctor.py, which needs nothing but Python."""
+
+import click
+
+from dojo.cli import json_option
+
+
+@click.command(short_help="Check the installation, and say how to mend it.")
+@click.option("--fetch", is_flag=True, help="Download GPT-2's vocabulary first (1.5 MB, with a time limit).")
+@json_option()
+def command(fetch: bool, as_json: bool) -> int:
+    """Check Python, the packages, torch, the clone, write access and GPT-2's vocabulary, and say how to mend each.
+
+    The exit code is 1 where something that is needed is wrong.
+    """
+    from dojo.doctor import report
+
+    return report(as_json, fetch)

@@ -1,0 +1,69 @@
+"""`dojo open`: a kata's file in the editor."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from dojo import ROOT, curriculum, screen
+from dojo.cli import NO_VERDICT, kata_argument
+from dojo.curriculum import Kata
+
+
+@click.command(short_help="Open a kata in your editor.")
+@kata_argument()
+@click.option("--test", "which", flag_value="tests", help="Open its tests.")
+@click.option("--page", "which", flag_value="page", help="Open its page.")
+def command(kata: Kata, which: str | None) -> int | None:
+    """Open a kata's file: with $VISUAL or $EDITOR, with VS Code where it is installed, or as the system does it."""
+    path: Path = getattr(kata, which or "stub")
+    shown = path.relative_to(ROOT).as_posix()
+    if not path.exists():
+        mend = f": `dojo reset {curriculum.short(kata)}` writes the stub again" if which is None else ""
+        raise click.ClickException(f"{shown} is missing{mend}.")
+    words = editor()
+    if words is None and sys.platform == "win32":
+        # "edit" and not "open": opening a Python file would run it.
+        os.startfile(path, "edit" if path.suffix == ".py" else "open")
+    elif words is None:
+        screen.say(str(path))
+        screen.say(("no editor was found: set EDITOR to yours, or open the path above", "dim"), to_stderr=True)
+    else:
+        return start(words, path)
+    return None
+
+
+def editor() -> list[str] | None:
+    """The command that opens a file, as words; None where none is known."""
+    for name in ("VISUAL", "EDITOR"):
+        if chosen := os.environ.get(name, "").strip():
+            return shlex.split(chosen, posix=os.name == "posix")
+    if code := shutil.which("code"):
+        return [code, str(ROOT), "--goto"]
+    if sys.platform == "darwin":
+        return ["open", "-t"]
+    on_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform != "win32" and on_screen and (opener := shutil.which("xdg-open")):
+        return [opener]
+    return None
+
+
+def start(words: list[str], path: Path) -> int | None:
+    """Run an editor until it ends or hands the file to its window. Returns the exit code."""
+    program = shutil.which(words[0])
+    if program is None:
+        raise click.ClickException(f"the editor '{words[0]}' was not found. The file: {path}")
+    screen.say(f"opening {path.relative_to(ROOT).as_posix()} with {Path(program).stem}")
+    sys.stdout.flush()
+    try:
+        ended = subprocess.call([program, *words[1:], str(path)])
+    except OSError as error:
+        raise click.ClickException(f"'{words[0]}' could not be started: {error}. The file: {path}") from None
+    if ended:
+        screen.say(f"'{words[0]}' ended with code {ended}. The file: {path}", to_stderr=True)
+        return NO_VERDICT
+    return None

@@ -1,0 +1,97 @@
+"""`dojo spec`: what a kata asks for, from the reference's docstrings, with the marks of the last verdict."""
+
+import ast
+import textwrap
+
+import click
+
+from dojo import curriculum, screen, specification
+from dojo.cli import json_option, kata_argument
+from dojo.curriculum import Kata
+from dojo.standing import UNTESTED, fresh, last_verdict, stub_text
+
+
+@click.command(short_help="Show what a kata asks for.")
+@kata_argument()
+@json_option()
+def command(kata: Kata, as_json: bool) -> int | None:
+    """Show a kata's specification, each clause with its mark from the last verdict.
+
+    It is read from the reference, so that an edited docstring in your file changes nothing.
+    """
+    try:
+        clauses, stub = specification.clauses(kata.address), stub_text(kata)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise click.ClickException(f"solutions/{kata.address}.py cannot be read: {error}") from None
+    verdict = last_verdict(kata)
+    marks = {slug: verdict.get("clauses", {}).get(slug, UNTESTED) for slug in clauses}
+    outdated = bool(verdict) and not fresh(kata, verdict)
+    if as_json:
+        listed = [{"clause": slug, "sentence": text, "mark": marks[slug]} for slug, text in clauses.items()]
+        data = {"kata": kata.address, "title": kata.title, "clauses": listed, "outdated": outdated}
+        data |= {"not_allowed": list(specification.not_allowed(kata.address)), "stub": stub}
+        screen.say_json(data)
+        return None
+    tell(kata, stub, clauses, marks, outdated)
+    return None
+
+
+def tell(kata: Kata, stub: str, clauses: dict[str, str], marks: dict[str, str], outdated: bool) -> None:
+    """The specification on the screen: signatures, sentences, and a mark before each clause."""
+    dot = f" {screen.glyph('dot')} "
+    about = [kata.address, *([f"book {kata.book}"] if kata.book else []), f"{kata.minutes} min"]
+    screen.say((kata.title, "bold"), "  ", (dot.join(about), "dim"))
+    if outdated:
+        screen.say(("the marks are those of the last test; your file or the tests changed since", "yellow"))
+    for depth, shown, docstring in definitions(stub):
+        indent = "    " * depth
+        if shown:
+            screen.say()
+            for line in shown.splitlines():
+                screen.say((indent + line, "bold"))
+        tell_docstring(docstring, indent + ("    " if shown else ""), clauses, marks)
+    screen.say()
+    screen.say(("yours: ", "bold"), f"katas/{kata.address}.py", dot, ("the why: ", "bold"), f"docs/{kata.address}.md")
+    screen.say(("next: ", "bold"), (f"dojo test {curriculum.short(kata)}", "bold cyan"))
+
+
+def definitions(stub: str) -> list[tuple[int, str, str]]:
+    """What a stub shows, from the top: depth, the signature or constant as written, and the docstring."""
+    lines = stub.splitlines()
+    found: list[tuple[int, str, str]] = []
+
+    def visit(body: list[ast.stmt], depth: int) -> None:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                signature = textwrap.dedent("\n".join(lines[first - 1 : node.body[0].lineno - 1]))
+                found.append((depth, signature, ast.get_docstring(node) or ""))
+                if isinstance(node, ast.ClassDef):
+                    visit(node.body, depth + 1)
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                found.append((depth, textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])), ""))
+
+    visit(ast.parse(stub).body, 0)
+    return found
+
+
+def tell_docstring(text: str, indent: str, clauses: dict[str, str], marks: dict[str, str]) -> None:
+    """A docstring, wrapped to the screen, with the clauses in a column of their own."""
+    width = min(screen.columns() - 1, 110)
+    column = max(map(len, clauses), default=0) + 2
+    in_clause = False
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("    ") and words and line[4] != " " and words[0] in clauses:
+            slug, in_clause = words[0], True
+            hanging = indent + " " * (column + 2)
+            first, *more = screen.wrapped(clauses[slug], width, hanging, hanging)
+            mark, style = screen.glyph(marks[slug]), screen.STYLES[marks[slug]]
+            screen.say(indent, (mark, style), " ", (f"{slug:{column}}", "bold"), first[len(hanging) :])
+            for rest in more:
+                screen.say(rest)
+        elif not (in_clause and line.startswith("     ")):
+            in_clause = False
+            space = indent + line[: len(line) - len(line.lstrip())]
+            for rest in screen.wrapped(line, width, space, space) if line else [""]:
+                screen.say(rest.rstrip())

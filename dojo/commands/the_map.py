@@ -1,0 +1,130 @@
+"""`dojo`: every kata on one screen, where you are, and what to do next."""
+
+from typing import Any
+
+from dojo import curriculum, screen
+from dojo.standing import DONE, UNDER_WAY, Standing, next_of, standings
+
+BAR, WORD, ROOM = 20, 12, 2
+CLAUSES, BOOK, MINUTES = "clauses", "book", "min"
+
+
+def show(as_json: bool) -> None:
+    """Print the map."""
+    found = standings()
+    if as_json:
+        screen.say_json(as_data(found))
+        return
+    done = sum(one.state == DONE for one in found)
+    filled = BAR * done // max(len(found), 1)
+    bar = (screen.glyph("full") * filled, "green"), (screen.glyph("empty") * (BAR - filled), "dim")
+    screen.say(("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} done")
+    widths = Widths(found)
+    screen.say()
+    screen.say((heading(widths), "dim"))
+    for part, title in curriculum.parts().items():
+        screen.say((title, "bold underline"))
+        for one in found:
+            if one.kata.part == part:
+                screen.say(*line(one, widths))
+    screen.say()
+    screen.say(*what_next(next_of(found)))
+
+
+class Widths:
+    """How wide the columns are: what the screen cannot hold goes, the minutes first, then the book's section."""
+
+    def __init__(self, found: list[Standing]):
+        self.name = max([4, *(len(curriculum.short(one.kata)) for one in found)])
+        self.clauses = max([len(CLAUSES), *(len(clauses_of(one)) for one in found)])
+        self.book = max([len(BOOK), *(len(book_of(one)) for one in found)])
+        self.minutes = max([len(MINUTES), *(len(minutes_of(one)) for one in found)])
+        self.title = max([0, *(len(one.kata.title) for one in found)])
+        fixed = ROOM + 2 + WORD + ROOM + self.name + ROOM + self.clauses
+        space = screen.columns() - 1 - fixed - ROOM
+        least = min(self.title, 16)
+        if space - self.minutes - ROOM < self.book + ROOM + least:
+            self.minutes = 0
+        if space - self.book - ROOM < least:
+            self.book = 0
+        space -= sum(width + ROOM for width in (self.book, self.minutes) if width)
+        self.title = min(self.title, space) if space >= 8 else 0
+
+
+def heading(widths: Widths) -> str:
+    """What the columns are."""
+    columns = [f"{'':{WORD + 2}}", f"{'kata':{widths.name}}"]
+    columns += [f"{'':{widths.title}}"] if widths.title else []
+    columns.append(f"{CLAUSES:>{widths.clauses}}")
+    columns += [f"{BOOK:{widths.book}}"] if widths.book else []
+    columns += [f"{MINUTES:>{widths.minutes}}"] if widths.minutes else []
+    return " " * ROOM + (" " * ROOM).join(columns).rstrip()
+
+
+def line(one: Standing, widths: Widths) -> list[screen.Part]:
+    """One kata: sign and word of its state, name, title, clauses, section, minutes."""
+    style, gap = screen.STYLES[one.state], " " * ROOM
+    parts: list[screen.Part] = [gap, (f"{screen.glyph(one.state)} {one.state:{WORD}}", style), gap]
+    parts += [(f"{curriculum.short(one.kata):{widths.name}}", "bold"), gap]
+    if widths.title:
+        parts += [f"{screen.cut(one.kata.title, widths.title):{widths.title}}", gap]
+    parts.append((f"{clauses_of(one):>{widths.clauses}}", "green" if one.state == DONE else ""))
+    if widths.book:
+        parts += [gap, (f"{book_of(one):{widths.book}}", "dim")]
+    if widths.minutes:
+        parts += [gap, (f"{minutes_of(one):>{widths.minutes}}", "dim")]
+    return parts
+
+
+def clauses_of(one: Standing) -> str:
+    return f"{one.green} of {one.clauses}"
+
+
+def book_of(one: Standing) -> str:
+    return one.kata.book
+
+
+def minutes_of(one: Standing) -> str:
+    return str(one.kata.minutes)
+
+
+def what_next(one: Standing | None) -> list[screen.Part]:
+    """The line that says what to type, and what for."""
+    if one is None:
+        return [("next: ", "bold"), "every kata is done. `dojo diff KATA` shows the reference beside your own."]
+    why = {"missing": "your file is gone; this writes the stub again"}.get(one.state)
+    if one.state not in UNDER_WAY:
+        why = f"what to write in katas/{one.kata.address}.py"
+    parts: list[screen.Part] = [("next: ", "bold"), (command_next(one), "bold cyan")]
+    return [*parts, (f"  ({why})", "dim")] if why else parts
+
+
+def command_next(one: Standing) -> str:
+    """The command that comes next for a kata."""
+    verb = {"not started": "spec", "missing": "reset"}.get(one.state, "test")
+    return f"dojo {verb} {curriculum.short(one.kata)}"
+
+
+def as_data(found: list[Standing]) -> dict[str, Any]:
+    """The map for scripts."""
+    upcoming = next_of(found)
+    listed = [
+        {
+            "kata": one.kata.address,
+            "part": one.kata.part,
+            "title": one.kata.title,
+            "state": one.state,
+            "clauses_green": one.green,
+            "clauses": one.clauses,
+            "book": one.kata.book,
+            "minutes": one.kata.minutes,
+        }
+        for one in found
+    ]
+    done = sum(one.state == DONE for one in found)
+    return {
+        "done": done,
+        "of": len(found),
+        "next": upcoming and {"kata": upcoming.kata.address, "command": command_next(upcoming)},
+        "katas": listed,
+    }

@@ -1,0 +1,191 @@
+"""How `dojo test` tells a verdict: the clauses, the first failure in full, the others in a line each, what is next."""
+
+from typing import Any
+
+from dojo import curriculum, screen
+from dojo.commands.the_map import what_next
+from dojo.curriculum import Kata
+from dojo.running import Verdict
+from dojo.standing import FAILED, PASSED, next_of, standings
+from dojo.standing import GREEN as IS_GREEN
+from dojo.standing import RED as IS_RED
+
+NEXT, SAME = "next: ", "the same"
+NOT_WRITTEN = "not written yet: "
+MOST_LINES = 12
+
+
+def tell(verdict: Verdict, verbose: bool, solutions: bool) -> None:
+    """The verdict on the screen."""
+    kata = verdict.kata
+    where = f"solutions/{kata.address}.py" if solutions else f"katas/{kata.address}.py"
+    screen.say((kata.title, "bold"), "  ", (where, "dim"))
+    if verdict.borrowed:
+        names = ", ".join(verdict.borrowed)
+        screen.say((f"borrowed from the reference, because they are not done: {names}", "dim"))
+    if verdict.records:
+        screen.say()
+        tell_clauses(verdict.clauses)
+    if verdict.why:
+        screen.say()
+        for number, line in enumerate(verdict.why):
+            tell_line(line, "bold red" if number == 0 else "")
+    if verdict.failures:
+        tell_failures(verdict, verbose)
+    if verbose and verdict.output:
+        screen.say()
+        screen.say(("what pytest said", "bold"))
+        screen.say(verdict.output.rstrip())
+    screen.say()
+    tell_count(verdict)
+    if verdict.outcome == IS_GREEN and not solutions:
+        celebrate(kata)
+    for line in advice(verdict):
+        tell_line(line)
+
+
+def tell_clauses(marks: dict[str, str]) -> None:
+    """Every clause with its mark, in the order of the specification, in as many columns as fit."""
+    width = max((len(slug) for slug in marks), default=0) + 4
+    in_a_row = max((screen.columns() - 1) // width, 1)
+    listed = list(marks.items())
+    for start in range(0, len(listed), in_a_row):
+        parts: list[screen.Part] = []
+        for slug, mark in listed[start : start + in_a_row]:
+            parts += [(f"{screen.glyph(mark)} {slug}", screen.STYLES[mark]), " " * (width - len(slug) - 2)]
+        screen.say(*parts[:-1])
+
+
+def tell_failures(verdict: Verdict, verbose: bool) -> None:
+    """The first failure in full and the other clauses in a line each; with verbose, every failure in full."""
+    failures = verdict.failures
+    if unwritten := [record for record in failures if is_unwritten(record)]:
+        screen.say()
+        for line in dict.fromkeys(record["told"][0] for record in unwritten):
+            tell_line(line)
+        failures = [record for record in failures if not is_unwritten(record)]
+    told_already: set[tuple[str, ...]] = set()
+    for record in failures:
+        told = tuple(record["told"])
+        if told in told_already or (told_already and not verbose):
+            continue
+        told_already.add(told)
+        screen.say()
+        if verbose:
+            screen.say((record.get("id") or record["test"], "dim"))
+        for line in joined(told[:MOST_LINES]):
+            if not line.startswith(NEXT):
+                tell_line(line)
+        for printed in record.get("printed") or ():
+            tell_printed(printed)
+    if failures and not verbose:
+        tell_others(verdict, failures)
+
+
+def advice(verdict: Verdict) -> list[str]:
+    """What to do after a run that is not green: what the first failure says, or to read the specification."""
+    told = [record["told"] for record in verdict.failures if not is_unwritten(record)]
+    if verdict.failures and not told:
+        return [f"{NEXT}dojo spec {curriculum.short(verdict.kata)}"]
+    return [line for line in next(iter(told), []) if line.startswith(NEXT)]
+
+
+def is_unwritten(record: dict[str, Any]) -> bool:
+    return any(line.startswith(NOT_WRITTEN) for line in record["told"][:1])
+
+
+def tell_others(verdict: Verdict, failures: list[dict[str, Any]]) -> None:
+    """The clauses that failed beside the first one told, those with the same words in one line."""
+    first = failures[0]
+    groups: dict[str, list[str]] = {}
+    for record in failures[1:]:
+        clause = record["clause"] or record["test"]
+        if clause != first["clause"] and not any(clause in others for others in groups.values()):
+            groups.setdefault(essence(record["told"], first["told"]), []).append(clause)
+    if list(groups) == [SAME]:
+        return
+    if groups:
+        screen.say()
+        screen.say(("also failing", "bold"))
+    column = min(max((len(", ".join(slugs)) for slugs in groups.values()), default=0), 24)
+    for text, slugs in groups.items():
+        names = f"{', '.join(slugs):{column}}"
+        screen.say("  ", (names, "red"), "  ", screen.cut(text, max(screen.columns() - len(names) - 5, 20)))
+
+
+def essence(told: list[str], first: list[str]) -> str:
+    """The one line of a failure that says most in little space."""
+    if told == first:
+        return SAME
+    told = joined(tuple(told))
+    seen = [line.removeprefix("seen: ") for line in told if line.startswith("seen: ")]
+    return next(iter(seen + told), "")
+
+
+def joined(told: tuple[str, ...]) -> list[str]:
+    """Told lines with those continued that are indented by two: this screen may be narrower than what they fit."""
+    lines: list[str] = []
+    for line in told:
+        if lines and line.startswith("  ") and not line.startswith("   "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return lines
+
+
+def tell_line(line: str, style: str = "") -> None:
+    """One told line, wrapped; its first word stands out where it is a label."""
+    label, colon, rest = line.partition(": ")
+    width = min(screen.columns() - 1, 110)
+    if label == "your line":  # code is not wrapped
+        screen.say((f"{label}:", "bold"), " " + screen.cut(rest, width - len(label) - 2))
+        return
+    if line.startswith(" "):
+        screen.say(line)
+        return
+    first, *more = screen.wrapped(line, width, "", "  ")
+    if style or not colon or (" " in label.strip() and label != "not written yet"):
+        screen.say((first, style))
+    elif label == "next":
+        screen.say((f"{label}: ", "bold"), (rest, "bold cyan"))
+        return
+    else:
+        screen.say((f"{label}:", "bold"), first.removeprefix(f"{label}:"))
+    for line in more:
+        screen.say((line, style))
+
+
+def tell_printed(printed: str) -> None:
+    screen.say(("your code printed:", "bold"))
+    for line in printed.splitlines():
+        screen.say("  ", screen.cut(line, screen.columns() - 3))
+
+
+def tell_count(verdict: Verdict) -> None:
+    """How much of the kata holds, and how long it took."""
+    marks = list(verdict.clauses.values())
+    tests = [record["outcome"] for record in verdict.records]
+    known = verdict.outcome in (IS_GREEN, IS_RED)
+    ended = f"{len(tests)} test{'' if len(tests) == 1 else 's'} ended"
+    parts = [
+        f"{marks.count(PASSED)} of {len(marks)} clauses",
+        f"{tests.count(PASSED)} of {len(tests)} tests" if known else ended,
+        f"{verdict.seconds:.1f} s",
+    ]
+    word, style = {IS_GREEN: ("green", "bold green"), IS_RED: ("red", "bold red")}.get(
+        verdict.outcome, ("no verdict", "bold yellow")
+    )
+    screen.say((word, style), "  ", f" {screen.glyph('dot')} ".join(parts))
+    for record in verdict.records:
+        if record["outcome"] not in (PASSED, FAILED):
+            screen.say(
+                (screen.cut(f"skipped: {record['test']}: {' '.join(record['told'])}", screen.columns() - 1), "dim")
+            )
+
+
+def celebrate(kata: Kata) -> None:
+    """What a green kata opens."""
+    found = standings()
+    upcoming, name = next_of(found), curriculum.short(kata)
+    screen.say((f"Every clause of {name} holds. Well done.", "bold green"), f" `dojo diff {name}` shows the reference.")
+    screen.say(*what_next(upcoming))

@@ -1,0 +1,116 @@
+"""What dojo remembers, in ROOT/.dojo/: one small file per kata and purpose, such as attention/causal/verdict.json.
+
+A file is written beside its place, flushed to the disk and renamed onto it. So a kill at any moment, or two dojos at
+once, leave the old file or the new one and never half of one, and no lock is needed. What cannot be read counts as
+absent: all of it can be found out again, except the backups, which are never overwritten.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from dojo import ROOT
+
+FOLDER = ROOT / ".dojo"
+BACKUPS = "backups"
+
+
+class CannotSave(Exception):
+    """The folder is read-only, the disk is full, or something else stands in the way. Says what, and where."""
+
+
+def read(address: str, purpose: str) -> dict[str, Any]:
+    """What was last written for a kata and a purpose; an empty dict where there is nothing, or nothing readable."""
+    try:
+        value = json.loads(_path(address, purpose).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write(address: str, purpose: str, value: dict[str, Any]) -> None:
+    """Remember a value. Raises CannotSave."""
+    _prepare(_path(address, purpose).parent)
+    replace(_path(address, purpose), json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def forget(address: str, purpose: str) -> None:
+    """Remember nothing. Raises CannotSave."""
+    try:
+        _path(address, purpose).unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotSave(f"{_shown(_path(address, purpose))} cannot be removed: {error.strerror or error}") from error
+
+
+def keep(address: str, content: bytes) -> Path:
+    """Put a learner's file aside, where nothing overwrites it, and return the path. Raises CannotSave."""
+    folder = FOLDER / address / BACKUPS
+    _prepare(folder)
+    path = folder / f"{time.time_ns():020d}-{os.getpid()}.py"
+    replace(path, content)
+    return path
+
+
+def kept(address: str) -> list[Path]:
+    """The backups of a kata, the newest first."""
+    return sorted((FOLDER / address / BACKUPS).glob("*.py"), reverse=True)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file so that at every moment it is wholly the old one or wholly the new one. Raises CannotSave."""
+    beside = ""
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, mode if mode is not None else 0o666 & ~_umask())
+        _rename(beside, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise CannotSave(f"{_shown(path)} cannot be written: {error.strerror or error}") from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def _rename(beside: str, path: Path) -> None:
+    """On Windows a file that another program has open cannot be replaced for that moment: try for half a second."""
+    for _ in range(50 if os.name == "nt" else 0):
+        try:
+            return os.replace(beside, path)
+        except PermissionError:
+            time.sleep(0.01)
+    os.replace(beside, path)
+
+
+def _prepare(folder: Path) -> None:
+    """Make a folder below .dojo/, and keep git out of .dojo/."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotSave(f"{_shown(folder)} cannot be made: {error.strerror or error}") from error
+    if not (FOLDER / ".gitignore").exists():
+        replace(FOLDER / ".gitignore", b"*\n")
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def _path(address: str, purpose: str) -> Path:
+    return FOLDER / address / f"{purpose}.json"
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()

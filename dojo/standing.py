@@ -1,0 +1,137 @@
+"""Where a learner stands: the state of each kata, from its files and from the last verdict on it."""
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dojo import ROOT, progress
+from dojo.curriculum import Kata, katas
+
+DONE, BROKEN, EDITED, NOT_STARTED, MISSING = "done", "broken", "edited since", "not started", "missing"
+UNDER_WAY = (BROKEN, EDITED, MISSING)
+GREEN, RED, NONE = "green", "red", "none"
+PASSED, FAILED, SKIPPED, UNTESTED = "passed", "failed", "skipped", "untested"
+
+# What the cached facts about a reference hang on, besides the reference itself.
+FRAME = (ROOT / "dojo" / "stubs.py", ROOT / "dojo" / "specification.py")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a kata stands: `green` of `clauses` held in the last verdict."""
+
+    kata: Kata
+    state: str
+    green: int
+    clauses: int
+
+
+def hash_of(path: Path) -> str:
+    """The hash of a file, whatever its line ends; empty where there is no file that can be read."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return ""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def last_verdict(kata: Kata) -> dict[str, Any]:
+    """What the last verdict on a kata was; an empty dict where there was none, or none of the form expected."""
+    verdict = progress.read(kata.address, "verdict")
+    clauses = verdict.get("clauses")
+    if not isinstance(clauses, dict) or verdict.get("outcome") not in (GREEN, RED, NONE):
+        return {}
+    marks = (PASSED, FAILED, SKIPPED, UNTESTED)
+    return verdict if all(mark in marks for mark in clauses.values()) else {}
+
+
+def fresh(kata: Kata, verdict: dict[str, Any]) -> bool:
+    """Whether a verdict is about the kata and the tests as they are now."""
+    return verdict.get("source") == hash_of(kata.stub) != "" and verdict.get("tests") == hash_of(kata.tests)
+
+
+def standing(kata: Kata) -> Standing:
+    """Where a kata stands."""
+    return standings((kata,))[0]
+
+
+def standings(chosen: tuple[Kata, ...] | None = None) -> list[Standing]:
+    """Where every kata stands, in order."""
+    facts = _facts(katas() if chosen is None else chosen)
+    found = []
+    for kata, (stub, clauses) in facts.items():
+        verdict, source = last_verdict(kata), hash_of(kata.stub)
+        green = sum(mark == PASSED for mark in verdict.get("clauses", {}).values())
+        if not source:
+            state = MISSING
+        elif verdict and fresh(kata, verdict) and verdict["outcome"] == GREEN:
+            state = DONE
+        elif source == stub:
+            state, green = NOT_STARTED, 0
+        elif verdict and fresh(kata, verdict):
+            state = BROKEN
+        else:
+            state = EDITED
+        found.append(Standing(kata, state, min(green, clauses), clauses))
+    return found
+
+
+def next_of(found: list[Standing]) -> Standing | None:
+    """What to do next: the first kata under way, or else the first that is not started; None when all is done."""
+    under_way = [one for one in found if one.state in UNDER_WAY]
+    waiting = [one for one in found if one.state == NOT_STARTED]
+    return next(iter(under_way + waiting), None)
+
+
+def is_done(kata: Kata) -> bool:
+    return standing(kata).state == DONE
+
+
+def stub_text(kata: Kata) -> str:
+    """The stub of a kata, derived from its reference."""
+    from dojo.stubs import stub_of
+
+    return stub_of(kata.solution.read_text(encoding="utf-8"))
+
+
+def _facts(chosen: tuple[Kata, ...]) -> dict[Kata, tuple[str, int]]:
+    """The hash of each kata's stub and how many clauses it has, kept in .dojo/ because parsing thirty files is slow."""
+    frame = [_stamp(path) for path in FRAME]
+    cache = progress.read("", "reference")
+    known = cache.get("katas") if cache.get("frame") == frame else None
+    known = dict(known) if isinstance(known, dict) else {}
+    found: dict[Kata, tuple[str, int]] = {}
+    changed = False
+    for kata in chosen:
+        stamp = _stamp(kata.solution)
+        match known.get(kata.address):
+            case {"stamp": was, "stub": str(stub), "clauses": int(clauses)} if was == stamp:
+                found[kata] = (stub, clauses)
+            case _:
+                found[kata], changed = _derive(kata), True
+                known[kata.address] = {"stamp": stamp, "stub": found[kata][0], "clauses": found[kata][1]}
+    if changed:
+        with contextlib.suppress(progress.CannotSave):  # the next call works it out again
+            progress.write("", "reference", {"frame": frame, "katas": known})
+    return found
+
+
+def _derive(kata: Kata) -> tuple[str, int]:
+    """The hash of a kata's stub, and how many clauses it has."""
+    from dojo import specification
+
+    try:
+        stub = hashlib.sha256(stub_text(kata).encode()).hexdigest()
+        return stub, len(specification.clauses(kata.address))
+    except (OSError, ValueError, SyntaxError):  # a damaged reference is doctor's business and costs the map nothing
+        return "", 0
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]

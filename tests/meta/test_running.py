@@ -1,0 +1,231 @@
+"""dojo/running.py: no exit code alone is believed, limits hold from outside, and every end gets a plain message."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dojo import running
+from dojo.curriculum import Kata
+from dojo.running import Verdict, judge, read_records
+
+KATA = Kata("toys/doubling", "Doubling", "", 5)
+EXPECTED = ["test_one", "test_two"]
+
+
+def record(test, outcome="passed", told=()):
+    return {"record": "test", "test": test, "clause": "twice", "outcome": outcome, "told": list(told)}
+
+
+def judged(*records, ended=0, over="", whole=True, started="test_two", stack="", output=""):
+    verdict = Verdict(KATA, records=list(records), output=output)
+    return judge(EXPECTED, verdict, ended, over, whole, started, stack)
+
+
+BOTH = (record("test_one"), record("test_two"))
+
+
+def test_all_passed_and_recorded_is_green():
+    assert judged(*BOTH) == ("green", [])
+    assert judged(record("test_one"), record("test_two", "skipped", ["no GPU"])) == ("green", [])
+
+
+@pytest.mark.parametrize(
+    ("records", "ended", "whole", "outcome", "why"),
+    [
+        ((record("test_one"), record("test_two", "failed", ["no"])), 1, True, "red", ""),
+        (BOTH, 0, False, "none", "the run ended with code 0 before its last test"),
+        (BOTH, 1, True, "none", "pytest ended with code 1 after 2 of 2 tests"),
+        (BOTH[:1], 0, True, "none", "pytest ended with code 0 after 1 of 2 tests"),
+        ((), 5, True, "none", "pytest ended with code 5 after 0 of 2 tests"),
+        (
+            (record("test_one"), record("test_two", "skipped", [""])),
+            0,
+            True,
+            "red",
+            "skipped without a reason: test_two",
+        ),
+        ([record(name, "skipped", ["no GPU"]) for name in EXPECTED], 0, True, "red", "every test was skipped"),
+        (BOTH, -11, True, "none", "the run crashed: it was ended by SIGSEGV"),
+        (BOTH, 0xC0000005, True, "none", "the run crashed: it ended with code 0xc0000005"),
+    ],
+)
+def test_anything_less_is_not_green(records, ended, whole, outcome, why):
+    if ended == -11 and os.name == "nt":
+        pytest.skip("Windows has no signals")
+    found, told = judged(*records, ended=ended, whole=whole)
+    assert found == outcome
+    assert " ".join(told).startswith(why)
+
+
+def test_half_a_line_of_the_record_is_no_record(tmp_path):
+    lines = [json.dumps({"record": "start", "test": "test_one"} | {"secret": "s"})]
+    lines += [json.dumps(record("test_one") | {"secret": "s"}), '{"record": "te']
+    (tmp_path / "record").write_text("\n".join(lines), encoding="utf-8")
+    started, records, whole = read_records(tmp_path / "record", "s")
+    assert (started, [one["test"] for one in records], whole) == ("test_one", ["test_one"], False)
+    assert read_records(tmp_path / "absent", "s") == ("", [], False)
+
+
+def test_a_record_without_the_runs_secret_is_nobodys(tmp_path):
+    forged = [record("test_one"), record("test_two") | {"secret": "guessed"}, {"record": "end"}]
+    (tmp_path / "record").write_text("\n".join(map(json.dumps, forged)), encoding="utf-8")
+    assert read_records(tmp_path / "record", "s") == ("", [], False)
+
+
+def doubling(before="", body="return 2 * number"):
+    return f"import ctypes, os, subprocess, sys, time\n{before}\ndef double(number):\n    {body}\n"
+
+
+def verdict_on(toys, source, *more):
+    """The verdict on a doubling.py, the exit code, and how long it took."""
+    toys.write("katas/toys/doubling.py", source)
+    ended = toys.run("dojo", "test", "doubling", "--json", *more)
+    assert ended.stderr == ""
+    return json.loads(ended.stdout), ended.returncode
+
+
+def test_a_right_kata_is_green_and_remembered(toys):
+    verdict, code = verdict_on(toys, doubling())
+    assert (verdict["outcome"], code) == ("green", 0)
+    assert verdict["clauses"] == {"twice": "passed", "even": "passed"}
+    assert [one["test"] for one in verdict["tests"]] == ["test_the_double_is_the_sum"] * 2 + ["test_a_double_is_even"]
+    kept = json.loads(toys.read(".dojo/toys/doubling/verdict.json"))
+    assert kept["outcome"] == "green"
+
+
+def test_a_wrong_kata_is_red_in_its_clauses(toys):
+    verdict, code = verdict_on(toys, doubling(body="return 2 * number + (number == 7)"))
+    assert (verdict["outcome"], code) == ("red", 1)
+    assert verdict["clauses"] == {"twice": "passed", "even": "failed"}
+    assert verdict["tests"][-1]["told"][1] == "seen: double(7) gave 15"
+
+
+FIRST = "it was in the test test_the_double_is_the_sum"
+LOADING = "it had not begun with the tests: it was loading files"
+YOURS = "your line: katas/toys/doubling.py:4 double  "
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "why"),
+    [
+        pytest.param(
+            doubling(body="while True: pass"),
+            ("--time-limit", "4"),
+            ["stopped after 4 seconds. Does a loop never end?", FIRST, YOURS + "while True: pass"],
+            id="endless loop",
+        ),
+        pytest.param(
+            doubling(before="while True: time.sleep(1)"),
+            ("--time-limit", "4"),
+            ["stopped after 4 seconds.", LOADING, "your line: katas/toys/doubling.py:2 <module>  while True"],
+            id="endless loop while loading",
+        ),
+        pytest.param(
+            doubling(body="os._exit(0)"),
+            (),
+            ["the run ended with code 0 before its last test", FIRST],
+            id="os._exit(0)",
+        ),
+        pytest.param(
+            doubling(before="os._exit(0)"),
+            (),
+            ["the run ended with code 0 before", LOADING],
+            id="os._exit while loading",
+        ),
+        pytest.param(
+            doubling(body="ctypes.string_at(0)"), (), ["the run crashed: it ", FIRST, YOURS + "ctypes"], id="segfault"
+        ),
+        pytest.param(
+            doubling(body="\n    kept = []\n    while True: kept.append(bytearray(10_000_000))"),
+            ("--memory-limit", "600"),
+            ["stopped at", FIRST, "your line: katas/toys/doubling.py:6 double"],
+            id="memory",
+        ),
+        pytest.param(
+            doubling(body="while True: print('x' * 1000)"),
+            (),
+            ["stopped because your code printed more than 10 MB", FIRST, YOURS + "while True"],
+            id="flood",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows what a test has printed"),
+        ),
+    ],
+)
+def test_an_end_without_a_verdict_says_what_happened_and_where(toys, source, more, why):
+    verdict, code = verdict_on(toys, source, *more)
+    assert (verdict["outcome"], code) == ("none", 3)
+    for line, start in zip(verdict["why"], why, strict=False):
+        assert line.startswith(start)
+    assert len(verdict["why"]) >= len(why)
+
+
+def test_sys_exit_is_no_way_to_pass(toys):
+    verdict, code = verdict_on(toys, doubling(body="sys.exit(0)"))
+    assert verdict["outcome"] != "green"
+    assert code in (1, 3)
+
+
+def processes_with(word):
+    import psutil
+
+    return [one for one in psutil.process_iter(["cmdline"]) if word in " ".join(one.info["cmdline"] or ())]
+
+
+def ended_soon(word, seconds=10.0):
+    end = time.monotonic() + seconds
+    while processes_with(word) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not processes_with(word)
+
+
+def test_what_the_tests_started_ends_with_them(toys):
+    mark = f"mark_{os.getpid()}_orphan"
+    start = f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600) #{mark}'])"
+    verdict, _ = verdict_on(toys, doubling(body=f"{start}; return 2 * number"))
+    assert verdict["outcome"] == "green"
+    assert ended_soon(mark)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_dojo_ends_every_process_of_the_run(toys, tmp_path, number, code):
+    mark = f"mark_{os.getpid()}_{code}"
+    begun = tmp_path / "begun"
+    start = f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600) #{mark}'])"
+    toys.write("katas/toys/doubling.py", doubling(body=f"{start}; open({str(begun)!r}, 'w'); time.sleep(600)"))
+    process = toys.start("dojo", "test", "doubling")
+    end = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert begun.exists()
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert stderr.strip() in ("stopped.", "")
+    assert ended_soon(mark)
+
+
+def test_pytests_own_variables_leave_no_test_out(toys):
+    toys.write("katas/toys/doubling.py", doubling(body="return 6"))
+    ended = toys.run(
+        "dojo", "test", "doubling", "--json", PYTEST_ADDOPTS="-k nothing -x", KATA_ROOMS='{"*": "solutions"}'
+    )
+    assert (ended.returncode, json.loads(ended.stdout)["outcome"]) == (1, "red")
+
+
+def test_the_children_of_a_process_are_ended_with_it():
+    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).wait()"
+    apart = {} if os.name == "nt" else {"start_new_session": True}
+    process = subprocess.Popen([sys.executable, "-c", child], **apart)
+    import psutil
+
+    end = time.monotonic() + 20
+    while not (children := psutil.Process(process.pid).children()) and time.monotonic() < end:
+        time.sleep(0.05)
+    running.end_tree(process)
+    assert children
+    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children)
