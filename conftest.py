@@ -1,9 +1,10 @@
-"""Which room serves `katas`, and how a failure is told. The work is done in dojo/; this file only hands it to pytest."""
+"""Which room serves `katas`, and how a failure is told. The work is done in dojo/; this file hands it to pytest."""
 
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,9 @@ def asked_for(config: pytest.Config) -> dict[str, str]:
             name, _, mistake = config.getoption("mistake").partition(":")
             address = find(name).address
             if mistake not in mistakes_of(address):
-                raise pytest.UsageError(f"{address} has no mistake {mistake!r}; it has {', '.join(mistakes_of(address))}")
+                raise pytest.UsageError(
+                    f"{address} has no mistake {mistake!r}; it has {', '.join(mistakes_of(address))}"
+                )
             rooms |= {"*": "solutions", address: f"solutions:{mistake}"}
     except UnknownKata as error:
         raise pytest.UsageError(str(error)) from None
@@ -77,7 +80,7 @@ def register_profiles() -> None:
         from hypothesis import HealthCheck, Phase, settings
     except ImportError:  # benchmarks run without it
         return
-    quiet = {
+    quiet: dict[str, Any] = {
         "deadline": None,
         "report_multiple_bugs": False,
         "print_blob": False,

@@ -1,4 +1,4 @@
-"""tox loads this file before tox.ini: it tells which interpreter runs tox, so that one environment can use another's."""
+"""tox loads this file first: it tells tox.ini which interpreter runs tox, so that one environment can use another."""
 
 import os
 import sys

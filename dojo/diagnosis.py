@@ -9,22 +9,34 @@ import contextlib
 import importlib
 import io
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 from dojo.serving import mistakes_of, rooms, served
+from dojo.typed import unchecked
 
 Probe = Callable[[Any], dict[str, Callable[[], Any]]]
 Parts = dict[str, Any]
 
 _known: dict[str, dict[str, Parts]] = {}
+_diagnosed: dict[str, tuple[ModuleType, list[str]]] = {}
 
 
 def diagnosis(address: str, probe: Probe) -> list[str]:
-    """The names of the known mistakes that the served kata shows, in the order of the mistakes file."""
-    if address not in _known:
-        _known[address] = known(address, probe)
-    return named(answers(address, probe), _known[address])
+    """The names of the known mistakes that the served kata shows, in the order of the mistakes file.
+
+    It is made once for a kata as it is loaded: all its failed tests share it.
+    """
+    kata = importlib.import_module("katas." + address.replace("/", "."))
+    diagnosed, names = _diagnosed.get(address, (None, []))
+    if diagnosed is not kata:
+        if address not in _known:
+            _known[address] = known(address, probe)
+        names = named(answers(kata, probe), _known[address])
+        _diagnosed[address] = kata, names
+    return names
 
 
 def known(address: str, probe: Probe) -> dict[str, Parts]:
@@ -33,7 +45,7 @@ def known(address: str, probe: Probe) -> dict[str, Parts]:
     for name, mistake in {"": {}, **mistakes_of(address)}.items():
         if mistake.get("probed", True):
             with served({"*": "solutions", address: f"solutions:{name}" if name else "solutions"}):
-                found[name] = answers(address, probe)
+                found[name] = answers(importlib.import_module("katas." + address.replace("/", ".")), probe)
     return found
 
 
@@ -47,29 +59,49 @@ def named(mine: Parts, theirs: dict[str, Parts]) -> list[str]:
     return [name for name in theirs if name and name in found]
 
 
-def answers(address: str, probe: Probe) -> Parts:
-    """Every part of the probe under the kata as served. A part that raises is its error; a diagnosis costs no verdict."""
-    import torch
-
+def answers(kata: ModuleType, probe: Probe) -> Parts:
+    """Every part of the probe under a loaded kata. A part that raises is its error; a diagnosis costs no verdict."""
     found: Parts = {}
-    state = random.getstate()
-    with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception, SystemExit):
-        for part, run in probe(importlib.import_module("katas." + address.replace("/", "."))).items():
-            torch.manual_seed(0)
-            random.seed(0)
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with unchecked(), random_state_kept() as seed, quiet, contextlib.suppress(Exception, SystemExit):
+        for part, run in probe(kata).items():
+            seed()
             try:
                 found[part] = run()
             except (Exception, SystemExit) as error:
                 found[part] = f"{type(error).__name__}: {error}"
-    random.setstate(state)
     return found
+
+
+@contextlib.contextmanager
+def random_state_kept() -> Iterator[Callable[[], None]]:
+    """Leave Python's and torch's random numbers as they were; within, a function sets them to the same start."""
+    torch, state = loaded_torch(), random.getstate()
+    theirs = torch.get_rng_state() if torch else None
+    start = torch.Generator().get_state() if torch else None
+
+    def seed() -> None:
+        random.seed(0)
+        if torch:
+            torch.set_rng_state(start)
+
+    try:
+        yield seed
+    finally:
+        random.setstate(state)
+        if torch:
+            torch.set_rng_state(theirs)
+
+
+def loaded_torch() -> Any:
+    """torch where a kata or its test has imported it; a diagnosis of text does not wait for it."""
+    return sys.modules.get("torch")
 
 
 def alike(mine: Any, theirs: Any) -> bool:
     """Whether two results of a part are the same: tensors by dtype, shape and nearly by value, the rest exactly."""
-    import torch
-
-    if isinstance(mine, torch.Tensor) and isinstance(theirs, torch.Tensor):
+    torch = loaded_torch()
+    if torch and isinstance(mine, torch.Tensor) and isinstance(theirs, torch.Tensor):
         return (
             mine.dtype == theirs.dtype
             and mine.shape == theirs.shape
@@ -81,7 +113,10 @@ def alike(mine: Any, theirs: Any) -> bool:
         return len(mine) == len(theirs) and all(map(alike, mine, theirs))
     if isinstance(mine, dict):
         return list(mine) == list(theirs) and all(alike(mine[key], theirs[key]) for key in mine)
-    return bool(mine == theirs)
+    try:
+        return bool(mine == theirs) or bool(mine != mine and theirs != theirs)  # nan is nan here
+    except Exception:  # a learner's result may be anything, also something that cannot be compared
+        return False
 
 
 def sentence(address: str, name: str) -> str:

@@ -1,42 +1,49 @@
-"""The door: what a kata's specification does not allow is found in its source and named, before anything runs.
+"""The door: what a kata may not use is found in its source and named, before anything runs.
 
-A guard rail, not a lock: it catches the shortcut taken by habit, and says so on the line where it stands. Someone who
-wants to cheat can, and only cheats themselves.
+What is not allowed is what the specification lists, the reference, the tests and their tools, and changes to somebody
+else's module. It is a guard rail, not a lock: it catches the shortcut taken by habit, and says so on the line where it
+stands. Someone who wants to cheat can, and only cheats themselves.
 """
 
 import ast
+from collections.abc import Iterator
 
 from dojo import specification
 
-NEVER_ALLOWED = ("solutions",)
+NEVER_IMPORTED = {"solutions", "tests", "dojo", "conftest", "pytest", "_pytest", "hypothesis"}
+IMPORTERS = {"__import__", "import_module", "find_spec", "run_module", "run_path"}
 
 
 class NotAllowed(ImportError):
-    """A kata uses what its specification does not allow. `uses` holds pairs of name and line."""
+    """A kata uses what it may not use. `uses` holds pairs of what and line."""
 
     def __init__(self, uses: list[tuple[str, int]]):
-        super().__init__("; ".join(f"not allowed here: {name}, line {line}" for name, line in uses))
+        super().__init__("; ".join(f"not allowed here: {what}, line {line}" for what, line in uses))
         self.uses = uses
 
 
 def refuse_what_is_not_allowed(address: str, source: str) -> None:
-    """Raise NotAllowed if the source of a kata uses a name that its specification forbids."""
-    names = (*specification.not_allowed(address), *NEVER_ALLOWED)
-    if not any(name.rpartition(".")[2] in source for name in names):
-        return
+    """Raise NotAllowed if the source of a kata uses what it may not use."""
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return  # the import says it better, with the file's name
-    if uses := uses_of(names, tree):
+    if uses := uses_of(specification.not_allowed(address), tree):
         raise NotAllowed(uses)
 
 
 def uses_of(names: tuple[str, ...], tree: ast.Module) -> list[tuple[str, int]]:
-    """Where the names are imported, called, taken as an attribute or spelt as a string; the first line of each."""
+    """What is used that may not be, each with its first line, in the order of the lines."""
+    found: dict[str, int] = {}
+    for what, line in [*forbidden_names(names, tree), *forbidden_modules(tree), *changed_modules(tree)]:
+        found[what] = min(line, found.get(what, line))
+    return sorted(found.items(), key=lambda use: use[1])
+
+
+def forbidden_names(names: tuple[str, ...], tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Names that are imported, called, taken as an attribute or spelt as a string; a learner's own are not meant."""
     forbidden = {name.rpartition(".")[2]: name for name in names}
     own = names_defined_in(tree)
-    found: dict[str, int] = {}
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=aliases):
@@ -48,13 +55,53 @@ def uses_of(names: tuple[str, ...], tree: ast.Module) -> list[tuple[str, int]]:
             case ast.Name(id=name) if name not in own:
                 said = [name]
             case ast.Constant(value=str() as text):
-                said = [text.split(".")[0].split("/")[0], text.rpartition(".")[2]]
+                said = [text.partition(".")[0], text.rpartition(".")[2]]
             case _:
                 continue
-        for name in said:
-            if name in forbidden:
-                found[forbidden[name]] = min(node.lineno, found.get(forbidden[name], node.lineno))
-    return sorted(found.items(), key=lambda use: use[1])
+        yield from ((forbidden[name], node.lineno) for name in said if name in forbidden)
+
+
+def forbidden_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Imports of the reference, of the tests and of their tools, by statement, by function or from sys.modules."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                said = [alias.name for alias in aliases]
+            case ast.ImportFrom(module=str() as module, level=0):
+                said = [module]
+            case ast.Call(
+                func=ast.Name(id=function) | ast.Attribute(attr=function), args=[ast.Constant(value=str() as text), *_]
+            ):
+                said = [text] if function in IMPORTERS else []
+            case ast.Subscript(value=ast.Attribute(attr="modules"), slice=ast.Constant(value=str() as text)):
+                said = [text]
+            case _:
+                continue
+        tops = (name.replace("/", ".").partition(".")[0] for name in said)
+        yield from ((top, node.lineno) for top in tops if top in NEVER_IMPORTED)
+
+
+def changed_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Assignments to an attribute of something imported: a patched torch.allclose passes every test."""
+    imported = {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(ctx=ast.Store() | ast.Del()):
+                target: ast.expr = node
+            case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[ast.expr() as target, *_]):
+                pass
+            case _:
+                continue
+        root = target
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(root, ast.Name) and root.id in imported:
+            yield f"changing {ast.unparse(target)}", node.lineno
 
 
 def names_defined_in(tree: ast.Module) -> set[str]:

@@ -1,6 +1,7 @@
 """A hollow kata: the reference, with every public result zeroed. Tests that a hollow kata passes do not bite."""
 
 import functools
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -22,9 +23,8 @@ def hollowed(function: Any) -> Any:
 
 def zeroed(result: Any) -> Any:
     """Nothing, in the shape of the result: zeros for a tensor, 0 for a number, an empty text or container."""
-    import torch
-
-    if isinstance(result, torch.Tensor):
+    torch = sys.modules.get("torch")
+    if torch and isinstance(result, torch.Tensor):
         return torch.zeros_like(result)
     if isinstance(result, tuple):
         return type(result)(*map(zeroed, result)) if hasattr(result, "_fields") else tuple(map(zeroed, result))

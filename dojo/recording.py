@@ -1,17 +1,33 @@
-"""A pytest plugin for `dojo test`: every test's outcome as one line of JSON, in the file that KATA_RECORD names."""
+"""A pytest plugin for `dojo test`: every test's outcome as one line of JSON, in the file that KATA_RECORD names.
+
+What the parent left in that file is a secret, which goes into every line: code under test that finds the file cannot
+write a verdict of its own. Nothing of it stays in the environment.
+"""
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 
+def secret_in(path: Path) -> str:
+    """What the file holds before the run; it is emptied."""
+    secret = path.read_text(encoding="utf-8") if path.is_file() else ""
+    path.write_text("", encoding="utf-8")
+    return secret
+
+
+PATH = os.environ.pop("KATA_RECORD", "")
+SECRET = secret_in(Path(PATH)) if PATH else ""
+
+
 def write(record: dict[str, Any]) -> None:
     """Append one record and hand it to the system at once: what comes after may end the process."""
-    if path := os.environ.get("KATA_RECORD"):
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+    if PATH:
+        with open(PATH, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record | {"secret": SECRET}) + "\n")
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,13 +28,16 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the told lines in the place of pytest's traceback, unless -v asks for everything."""
+    error = call.excinfo.value if call.excinfo else None  # pytest replaces it where it is a skip
     report = yield
     mark, address = item.get_closest_marker("clause"), address_of_test(item.path)
     if mark is None or address is None:
         return report
     report.user_properties.append(("clause", mark.args[0]))
-    if report.failed and call.excinfo is not None:
-        lines = told(failure_of(item, call.excinfo.value, address, mark.args[0]))
+    if report.skipped and error is not None and frames_of(error):
+        report.outcome = "failed"  # only a test may leave itself out, not the code that it tests
+    if report.failed and error is not None:
+        lines = told(failure_of(item, error, address, mark.args[0]))
         report.user_properties.append(("told", lines))
         if item.config.getoption("verbose") > 0:
             report.sections.insert(0, ("in a learner's words", "\n".join(lines)))
@@ -44,10 +48,10 @@ def pytest_runtest_makereport(
 
 
 def failure_of(item: pytest.Item, error: BaseException, address: str, clause: str) -> Failure:
-    probe = getattr(getattr(item, "module", None), "probe", None)
+    probe: Any = getattr(getattr(item, "module", None), "probe", None)
     frames: list[Frame] = frames_of(error)
-    wanted = probe and not served_reference(address) and not os.environ.get("KATA_BRIEF")
-    mistakes = diagnosis(address, probe) if wanted else []
+    unwanted = probe is None or served_reference(address) or os.environ.get("KATA_BRIEF")
+    mistakes = [] if unwanted else diagnosis(address, probe)
     return Failure(address, clause, error, frames, mistakes)
 
 

@@ -20,7 +20,8 @@ def tree_of(address: str) -> ast.Module:
 @cache
 def docstrings(address: str) -> tuple[str, ...]:
     """The docstrings of a solution's public parts, cleaned, in the order of the file."""
-    nodes = [node for node in ast.walk(tree_of(address)) if isinstance(node, Documented) and is_public(node)]
+    nodes = [node for node in ast.walk(tree_of(address)) if isinstance(node, Documented)]
+    nodes = [node for node in nodes if is_public(getattr(node, "name", ""))]
     nodes.sort(key=lambda node: getattr(node, "lineno", 0))
     return tuple(text for node in nodes if (text := ast.get_docstring(node)))
 
@@ -61,7 +62,6 @@ def public_names(address: str) -> tuple[str, ...]:
     return tuple(name for name in names if not name.startswith("_"))
 
 
-def is_public(node: ast.AST) -> bool:
-    """Whether a definition belongs to the specification: no leading underscore, or a dunder."""
-    name = getattr(node, "name", "")
+def is_public(name: str) -> bool:
+    """Whether a name belongs to the specification: no leading underscore, or a dunder."""
     return not name.startswith("_") or (name.startswith("__") and name.endswith("__"))

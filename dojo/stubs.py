@@ -29,27 +29,27 @@ def stub_of(source: str) -> str:
 
 def cuts(tree: ast.Module, lines: list[str]) -> list[tuple[int, int, str]]:
     """What to replace: first line, last line (both counted from 1 and included), and the text instead."""
-    found = []
+    found: list[tuple[int, int, str]] = []
 
-    def drop(node: ast.AST) -> None:
+    def drop(node: ast.stmt) -> None:
         first = first_line(node)
         while first > 1 and lines[first - 2].strip().startswith("#"):
             first -= 1  # a comment right above belongs to what goes
-        found.append((first, node.end_lineno, ""))
+        found.append((first, last_line(node), ""))
 
     def visit(body: list[ast.stmt]) -> None:
         for node in body:
-            if isinstance(node, Function) and is_public(node):
+            if isinstance(node, Function) and is_public(node.name):
                 refuse_private_names(node)
-                found.extend((d.lineno, d.end_lineno, "") for d in node.decorator_list if not is_kept(d))
+                found.extend((d.lineno, last_line(d), "") for d in node.decorator_list if not is_kept(d))
                 found.append(body_cut(node, lines))
-            elif isinstance(node, ast.ClassDef) and is_public(node):
+            elif isinstance(node, ast.ClassDef) and is_public(node.name):
                 refuse_private_names(node)
-                found.extend((d.lineno, d.end_lineno, "") for d in node.decorator_list if not is_kept(d))
+                found.extend((d.lineno, last_line(d), "") for d in node.decorator_list if not is_kept(d))
                 visit(node.body)
                 if not any(stays(child) for child in node.body):
-                    last = node.body[-1]
-                    found.append((last.end_lineno + 1, last.end_lineno, f"{' ' * last.col_offset}pass\n"))
+                    end, indent = last_line(node), " " * node.body[-1].col_offset
+                    found.append((end + 1, end, f"{indent}pass\n"))
             elif not stays(node):
                 drop(node)
 
@@ -66,16 +66,20 @@ def stays(node: ast.stmt) -> bool:
             return True
         case ast.Assign(targets=targets):
             names = [name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
-            return all(is_public(ast.ClassDef(name=name.id)) for name in names)
+            return all(is_public(name.id) for name in names)
         case ast.AnnAssign(target=ast.Name(id=name)):
-            return is_public(ast.ClassDef(name=name))
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            return is_public(node)
+            return is_public(name)
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return is_public(name)
     return False
 
 
-def first_line(node: ast.AST) -> int:
+def first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+
+
+def last_line(node: ast.stmt | ast.expr) -> int:
+    return node.end_lineno or node.lineno
 
 
 def is_kept(decorator: ast.expr) -> bool:
@@ -86,16 +90,16 @@ def is_kept(decorator: ast.expr) -> bool:
 
 def body_cut(function: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> tuple[int, int, str]:
     """Replace a body, all but its docstring. A body on the line of its signature moves to a line of its own."""
-    first, *rest = function.body
+    first = function.body[0]
     if ast.get_docstring(function, clean=False) is not None:
-        return first.end_lineno + 1, function.end_lineno, f"{' ' * first.col_offset}{NOT_WRITTEN}\n"
+        return last_line(first) + 1, last_line(function), f"{' ' * first.col_offset}{NOT_WRITTEN}\n"
     start = first_line(first)
     signature = lines[start - 1].encode()[: first.col_offset].decode()
     if signature.strip():
-        return start, function.end_lineno, f"{signature.rstrip()}\n{' ' * (function.col_offset + 4)}{NOT_WRITTEN}\n"
+        return start, last_line(function), f"{signature.rstrip()}\n{' ' * (function.col_offset + 4)}{NOT_WRITTEN}\n"
     while lines[start - 2].strip().startswith("#"):
         start -= 1  # a comment between signature and body is about the body
-    return start, function.end_lineno, f"{signature}{NOT_WRITTEN}\n"
+    return start, last_line(function), f"{signature}{NOT_WRITTEN}\n"
 
 
 def refuse_private_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
@@ -137,7 +141,7 @@ def names_in_strings(tree: ast.Module) -> set[str]:
 
 
 def tidy(stub: str) -> str:
-    """Two blank lines between definitions of a module, one within a class, none at the end: what was cut leaves gaps."""
+    """Two blank lines between a module's definitions, one within a class, none at the end: cuts leave gaps."""
     stub = re.sub(r"\n{4,}", "\n\n\n", stub)
     stub = re.sub(r"\n{3,}(?=[ \t])", "\n\n", stub)
     return stub.strip("\n") + "\n"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dojo import ROOT, specification
-from dojo.door import NotAllowed
+from dojo.door import NEVER_IMPORTED, NotAllowed
 from dojo.serving import KataUnavailable
 from dojo.stubs import NOT_WRITTEN
 from dojo.typed import Mismatch
@@ -79,12 +79,24 @@ def told_unavailable(failure: Failure) -> list[str]:
         case SyntaxError() as cause:
             return syntax_error(failure.file, cause)
         case NotAllowed() as cause:
-            lines = [f"not allowed here: {name}, line {line}" for name, line in cause.uses[:4]]
-            return [*lines, f"the specification of {failure.name} asks you to build this yourself"]
+            lines = [f"not allowed here: {what}, line {line}" for what, line in cause.uses[:4]]
+            return [*lines, why_not_allowed(failure, cause.uses[0][0])]
         case FileNotFoundError():
             return [f"{failure.file} is missing; `dojo reset {failure.name}` brings its stub back"]
         case cause:
-            return [f"{failure.file} stops while it is loaded", *own_line(frames_of(cause)), f"seen: {first_line(cause)}"]
+            return [
+                f"{failure.file} stops while it is loaded",
+                *own_line(frames_of(cause)),
+                f"seen: {first_line(cause)}",
+            ]
+
+
+def why_not_allowed(failure: Failure, what: str) -> str:
+    if what in NEVER_IMPORTED:
+        return "a kata stands on its own: it knows neither the reference nor its tests"
+    if what.startswith("changing "):
+        return "what others share stays as it is: the tests use it too"
+    return f"the specification of {failure.name} asks you to build this yourself"
 
 
 def told_not_written(failure: Failure) -> list[str]:
@@ -101,7 +113,7 @@ def told_misplaced(failure: Failure) -> list[str]:
     """A function of the specification is in the file, but not where it belongs: an indent went wrong."""
     if not isinstance(failure.error, NotImplementedError | AttributeError | TypeError | KataUnavailable):
         return []
-    return [line for text in misplaced(failure.address) for line in textwrap.wrap(text, WIDTH)][:4]
+    return [line for text in misplaced(failure.address) for line in wrapped(text)][:4]
 
 
 def told_shape(failure: Failure) -> list[str]:
@@ -136,10 +148,10 @@ def told_error(failure: Failure) -> list[str]:
         return [*lines, "seen: the same call gave two different answers: is something random, or kept between calls?"]
     if is_verdict(error):
         seen = (getattr(error, "msg", None) or str(error)).partition("\nassert ")[0]
-        return [*lines, *textwrap.wrap(f"seen: {seen}", WIDTH), *drawn(error)]
+        return [*lines, *wrapped(f"seen: {seen}"), *drawn(error)]
     if isinstance(error, RecursionError):
         return [*lines, *own_line(failure.frames), "seen: RecursionError: the function calls itself without an end"]
-    return [*lines, *own_line(failure.frames), *textwrap.wrap(f"seen: {first_line(error)}", WIDTH)[:3], *drawn(error)]
+    return [*lines, *own_line(failure.frames), *wrapped(f"seen: {first_line(error)}")[:3], *drawn(error)]
 
 
 def headline(failure: Failure) -> str:
@@ -189,33 +201,33 @@ def missing_name(address: str, name: str) -> list[str]:
     lines = [f"katas/{address}.py defines no {name}"]
     if near:
         line = next(n.lineno for n in parsed(source).body if getattr(n, "name", "") == near[0])
-        lines.append(f"it has {near[0]} in line {line}: was {name} renamed? The tests need its name from the specification")
+        lines.append(
+            f"it has {near[0]} in line {line}: was {name} renamed? The tests need its name from the specification"
+        )
     return lines
 
 
 def misplaced(address: str) -> list[str]:
     """Functions and methods that the specification asks for and the learner's file has elsewhere."""
     tree = parsed(learners_source(address))
-    stands = {where: line for where, line in definitions(tree)}
+    stands = dict(definitions(tree))
+    classes = [top.name for top in tree.body if isinstance(top, ast.ClassDef)]
+    asked = {where for where, _ in definitions(specification.tree_of(address))}
     found = []
-    for where, _ in definitions(specification.tree_of(address)):
+    for where in sorted(asked):
         if where in stands or any(part.startswith("_") and not part.startswith("__") for part in where):
             continue
-        if where[0] not in (top.name for top in tree.body if isinstance(top, ast.ClassDef)) and len(where) > 1:
+        if len(where) > 1 and where[0] not in classes:
             continue  # the class itself is missing or renamed
-        others = [(other, line) for other, line in stands.items() if other[-1] == where[-1] and other not in found_places(where, tree)]
-        if not others:
+        alike = [other for other in stands if other[-1] == where[-1] and other not in asked]
+        if not alike:
             continue
-        other, line = others[0]
+        other, line = alike[0], stands[alike[0]]
         owner = f"the class {where[-2]}" if len(where) > 1 else "the file, not in anything"
         place = f"inside {'.'.join(other[:-1])}" if len(other) > 1 else "outside of any class"
-        found.append(f"katas/{address}.py:{line} `def {where[-1]}` stands {place}; it belongs in {owner}: check its indent")
+        stray = f"katas/{address}.py:{line} `def {where[-1]}` stands {place}"
+        found.append(f"{stray}; it belongs in {owner}: check its indent")
     return found
-
-
-def found_places(where: tuple[str, ...], tree: ast.Module) -> set[tuple[str, ...]]:
-    """Places where a function of this name is right: the specification asks for it in another class as well."""
-    return set() if where[-1] != "__init__" else {w for w, _ in definitions(tree) if w[:-1] != where[:-1] and len(w) == 2}
 
 
 def definitions(tree: ast.Module) -> list[tuple[tuple[str, ...], int]]:
@@ -253,7 +265,12 @@ def drawn(error: BaseException) -> list[str]:
     notes = "\n".join(getattr(error, "__notes__", ()))
     found = [f"{label} = {value}" for label, value in re.findall(r"^Draw \d+ \((\w+)\): (.*)$", notes, re.MULTILINE)]
     found += re.findall(r"^with (.+)$", notes, re.MULTILINE)
-    return [line for line in textwrap.wrap("with: " + ", ".join(dict.fromkeys(found)), WIDTH)[:3]] if found else []
+    return wrapped("with: " + ", ".join(dict.fromkeys(found)))[:3] if found else []
+
+
+def wrapped(text: str) -> list[str]:
+    """A long line in several; those that go on are indented, so that who shows them can join them again."""
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
 def is_verdict(error: BaseException) -> bool:

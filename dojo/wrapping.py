@@ -16,13 +16,15 @@ def wrap_public(module: ModuleType, wrapper: Callable[[Any], Any], skip: Collect
     """
     address = "/".join(module.__name__.split(".")[1:])
     for node in specification.tree_of(address).body:
-        member = getattr(module, getattr(node, "name", ""), None)
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef) or not specification.is_public(node.name):
+            continue
+        member = getattr(module, node.name, None)
         if isinstance(node, ast.ClassDef) and inspect.isclass(member):
             for method in node.body:
-                name = getattr(method, "name", "")
-                if specification.is_public(method) and name not in skip and name in vars(member):
+                name = getattr(method, "name", "_")
+                if specification.is_public(name) and name not in skip and name in vars(member):
                     setattr(member, name, wrapped_member(vars(member)[name], wrapper))
-        elif inspect.isfunction(member) and specification.is_public(node):
+        elif inspect.isfunction(member):
             setattr(module, node.name, wrapper(member))
 
 

@@ -1,1 +1,1 @@
-"""What a maintainer checks: `python -m dojo.check stubs`, `mistakes`, `hollow`, `figures`. tox calls them by name."""
+"""What a maintainer checks: `python -m dojo.check stubs`, `mistakes`, `hollow`, `figures`, `bench`; tox calls them."""

@@ -7,7 +7,9 @@ from dojo.curriculum import Kata, UnknownKata, find, katas
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m dojo.check {name}", description=description)
-    made.add_argument("katas", nargs="*", type=kata, metavar="KATA", help="an address or a name; every kata when none is given")
+    made.add_argument(
+        "katas", nargs="*", type=kata, metavar="KATA", help="an address or a name; every kata when none is given"
+    )
     return made
 
 

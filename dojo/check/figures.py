@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+from xml.etree import ElementTree
 
 from dojo import ROOT
 from dojo.check.arguments import chosen, parser
@@ -24,7 +25,8 @@ def main(argv: list[str]) -> int:
             figure.write_text(drawn, encoding="utf-8", newline="\n")
         elif not figure.is_file() or figure.read_text(encoding="utf-8") != drawn:
             stale += 1
-            print(f"{figure.relative_to(ROOT).as_posix()} is not what its script draws: tox -e figures -- --write {kata.name}")
+            place = figure.relative_to(ROOT).as_posix()
+            print(f"{place} is not what its script draws: python -m dojo.check figures --write {kata.name}")
     print(f"{len(katas)} figures, {stale} stale")
     return 1 if stale else 0
 
@@ -33,4 +35,6 @@ def draw(kata: Kata) -> str:
     """A kata's figure, drawn anew."""
     from docs.figures.style import svg
 
-    return svg(importlib.import_module(f"docs.figures.{kata.address.replace('/', '.')}").draw())
+    drawn = svg(importlib.import_module(f"docs.figures.{kata.address.replace('/', '.')}").draw())
+    ElementTree.fromstring(drawn)  # a browser shows nothing of an SVG that is no valid XML
+    return drawn

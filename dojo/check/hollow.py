@@ -6,7 +6,7 @@ from dojo.check.trials import Trial, run
 
 def main(argv: list[str]) -> int:
     katas = chosen(parser("hollow", __doc__).parse_args(argv))
-    results = run([Trial(kata.address, {"*": "solutions", kata.address: "hollow"}, brief=False) for kata in katas])
+    results = run([Trial(kata.address, {"*": "solutions", kata.address: "hollow"}) for kata in katas])
     problems = 0
     for kata, result in zip(katas, results, strict=True):
         failed, total = len(result.failed), len(result.outcomes)
@@ -14,5 +14,6 @@ def main(argv: list[str]) -> int:
         problems += not enough
         print(f"{kata.address}: {failed} of {total} tests fail on the hollow kata{'' if enough else ', too few'}")
         if not enough:
-            print(*(f"    passes: {test}" for test, how in result.outcomes.items() if how == "passed"), result.ended, sep="\n")
+            passed = [f"    passes: {test}" for test, how in result.outcomes.items() if how == "passed"]
+            print(*passed, *([result.ended] if result.ended else []), sep="\n")
     return 1 if problems else 0

@@ -67,7 +67,9 @@ def examine(kata: Kata, matrix: bool) -> Findings:
     if findings.problems:
         return findings
     rooms = [{"*": "solutions"}, *({"*": "solutions", kata.address: f"solutions:{name}"} for name in mistakes)]
-    reference, *results = run([Trial(kata.address, room) for room in rooms], progress(f"{kata.name}: mistakes", len(rooms)))
+    reference, *results = run(
+        [Trial(kata.address, room) for room in rooms], progress(f"{kata.name}: mistakes", len(rooms))
+    )
     if reference.red or not reference.outcomes:
         return Findings(kata, [f"the reference is not green: {reference.ended or reference.failed or 'no test ran'}"])
     by_name = dict(zip(mistakes, results, strict=True))
@@ -106,7 +108,9 @@ def toothless(kata: Kata, mistakes: dict[str, Any], reference: Result, results: 
             found.append(f"{name} does not fail {mistakes[name]['breaks']}; it fails {result.failed or 'nothing'}")
     bitten = {test for result in results.values() for test in result.failed}
     found += [
-        f"no mistake fails {test}" for test, how in reference.outcomes.items() if how != "skipped" and test not in bitten
+        f"no mistake fails {test}"
+        for test, how in reference.outcomes.items()
+        if how != "skipped" and test not in bitten
     ]
     return found
 
@@ -114,7 +118,9 @@ def toothless(kata: Kata, mistakes: dict[str, Any], reference: Result, results: 
 def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) -> list[str]:
     """Probed mistakes that the probe does not tell apart, or that no failure of their clause names."""
     with served({"*": "solutions"}):
-        probe = importlib.import_module(f"tests.{kata.part.replace('/', '.')}.test_{kata.name}").probe
+        test = importlib.import_module(f"tests.{kata.part.replace('/', '.')}.test_{kata.name}")
+    if not (probe := getattr(test, "probe", None)):
+        return ["the test file has no probe(kata)"]
     parts = known(kata.address, probe)
     found = []
     for name in (name for name in parts if name):
@@ -175,7 +181,11 @@ def label(index: int) -> str:
 
 def report(findings: Findings) -> None:
     kata = findings.kata
-    print(*(f"{kata.address}: {problem}" for problem in findings.problems), sep="\n", end="\n" if findings.problems else "")
+    print(
+        *(f"{kata.address}: {problem}" for problem in findings.problems),
+        sep="\n",
+        end="\n" if findings.problems else "",
+    )
     counted = f"{len(mistakes_of(kata.address))} mistakes"
     if findings.mutants:
         killed = findings.mutants - len(findings.survivors) - findings.excused

@@ -9,6 +9,7 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -59,7 +60,8 @@ def mutants(source: str) -> Iterator[Mutant]:
 
 
 Path = tuple[tuple[str, int], ...]
-Change = Callable[[ast.stmt], ast.stmt]
+# Syntax trees are changed by the kind of their nodes, which no type checker follows.
+Change = Callable[[Any], Any]
 
 
 def statements(tree: ast.AST, path: Path = ()) -> Iterator[tuple[Path, ast.stmt]]:
@@ -92,7 +94,10 @@ def changes(statement: ast.stmt) -> Iterator[Change]:
         other = ast.Continue if isinstance(statement, ast.Break) else ast.Break
         yield lambda _: other()
     if isinstance(statement, ast.If | ast.While):
-        yield from (setting("test", lambda test: ast.UnaryOp(ast.Not(), test)), setting("test", lambda _: ast.Constant(False)))
+        yield from (
+            setting("test", lambda test: ast.UnaryOp(ast.Not(), test)),
+            setting("test", lambda _: ast.Constant(False)),
+        )
     if isinstance(statement, ast.AugAssign) and type(statement.op) in OPERATORS:
         yield setting("op", lambda op: OPERATORS[type(op)]())
     for place, node in enumerate(expressions(statement)):
@@ -100,7 +105,7 @@ def changes(statement: ast.stmt) -> Iterator[Change]:
             yield replacing(place, change)
 
 
-def setting(field: str, change: Callable[[ast.AST], ast.AST]) -> Change:
+def setting(field: str, change: Change) -> Change:
     def apply(statement: ast.stmt) -> ast.stmt:
         setattr(statement, field, change(getattr(statement, field)))
         return statement
@@ -108,7 +113,7 @@ def setting(field: str, change: Callable[[ast.AST], ast.AST]) -> Change:
     return apply
 
 
-def replacing(place: int, change: Callable[[ast.AST], ast.AST]) -> Change:
+def replacing(place: int, change: Change) -> Change:
     """Replace the expression that stands at a place of the walk over the statement's header."""
 
     def apply(statement: ast.stmt) -> ast.stmt:
@@ -118,7 +123,7 @@ def replacing(place: int, change: Callable[[ast.AST], ast.AST]) -> Change:
             def generic_visit(self, node: ast.AST) -> ast.AST:
                 return change(node) if node is target else super().generic_visit(node)
 
-        return Replacer().visit(statement)  # type: ignore[no-any-return]
+        return Replacer().visit(statement)
 
     return apply
 
@@ -137,19 +142,21 @@ def expressions(statement: ast.stmt) -> Iterator[ast.AST]:
             waiting.extend(part.value for part in node.values if isinstance(part, ast.FormattedValue))
             continue
         yield node
-        waiting.extend(child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr_context | ast.operator))
+        waiting.extend(
+            child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr_context | ast.operator)
+        )
 
 
-def expression_changes(node: ast.AST) -> Iterator[Callable[[ast.AST], ast.AST]]:
+def expression_changes(node: Any) -> Iterator[Change]:
     """The changes of one expression, each a function from the expression to what stands instead."""
     match node:
-        case ast.Compare(ops=[op]) if type(op) in COMPARISONS:
-            yield lambda n: ast.Compare(n.left, [COMPARISONS[type(op)]()], n.comparators)
+        case ast.Compare(ops=[op]) if other := COMPARISONS.get(type(op)):
+            yield lambda n: ast.Compare(n.left, [other()], n.comparators)
             if isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
                 yield lambda n: ast.Compare(n.comparators[0], n.ops, [n.left])
         case ast.BinOp(op=op):
             if type(op) in OPERATORS:
-                yield lambda n: ast.BinOp(n.left, OPERATORS[type(op)](), n.right)
+                yield lambda n: ast.BinOp(n.left, OPERATORS[type(n.op)](), n.right)
             yield lambda n: ast.BinOp(n.right, n.op, n.left)
             yield lambda n: n.left
         case ast.UnaryOp():
@@ -174,27 +181,42 @@ def expression_changes(node: ast.AST) -> Iterator[Callable[[ast.AST], ast.AST]]:
         case ast.Slice():
             for bound in ("lower", "upper", "step"):
                 if getattr(node, bound) is not None:
-                    yield lambda n, bound=bound: ast.Slice(**{**vars_of(n), bound: None})
+                    yield without_bound(bound)
     if isinstance(node, ast.Call):
         yield from call_changes(node)
     if isinstance(node, ast.comprehension) and node.ifs:
         yield lambda n: ast.comprehension(n.target, n.iter, n.ifs[1:], n.is_async)
 
 
-def call_changes(node: ast.Call) -> Iterator[Callable[[ast.AST], ast.AST]]:
+def call_changes(node: ast.Call) -> Iterator[Change]:
     """A call without one of its keywords, with two arguments swapped, or not made at all."""
-    for index in range(len(node.keywords)):
-        yield lambda n, i=index: ast.Call(n.func, n.args, n.keywords[:i] + n.keywords[i + 1 :])
-    for index in range(len(node.args) - 1):
-        yield lambda n, i=index: ast.Call(n.func, [*n.args[:i], n.args[i + 1], n.args[i], *n.args[i + 2 :]], n.keywords)
+    yield from (without_keyword(index) for index in range(len(node.keywords)))
+    yield from (with_swapped(index) for index in range(len(node.args) - 1))
     if isinstance(node.func, ast.Attribute):
         yield lambda n: n.func.value
     if len(node.args) == 1 and not isinstance(node.args[0], ast.Starred):
         yield lambda n: n.args[0]
 
 
-def vars_of(node: ast.Slice) -> dict[str, ast.expr | None]:
-    return {"lower": node.lower, "upper": node.upper, "step": node.step}
+def without_keyword(index: int) -> Change:
+    return lambda n: ast.Call(n.func, n.args, n.keywords[:index] + n.keywords[index + 1 :])
+
+
+def with_swapped(index: int) -> Change:
+    """A call with the argument at the index and the one after it in each other's place."""
+    return lambda n: ast.Call(
+        n.func, [*n.args[:index], *n.args[index : index + 2][::-1], *n.args[index + 2 :]], n.keywords
+    )
+
+
+def without_bound(bound: str) -> Change:
+    """A slice without one of its bounds."""
+
+    def apply(node: ast.Slice) -> ast.Slice:
+        setattr(node, bound, None)
+        return node
+
+    return apply
 
 
 def is_docstring(node: ast.AST) -> bool:

@@ -51,5 +51,7 @@ def passing(katas: list[Kata]) -> list[str]:
     for kata, result in zip(katas, results, strict=True):
         if result.ended or not result.outcomes:
             found.append(f"{kata.address}: no verdict on the stub: {result.ended or 'no test ran'}")
-        found += [f"{kata.address}: {test} passes on the stub" for test, how in result.outcomes.items() if how == "passed"]
+        found += [
+            f"{kata.address}: {test} passes on the stub" for test, how in result.outcomes.items() if how == "passed"
+        ]
     return found

@@ -97,7 +97,6 @@ class Worker:
                 [sys.executable, "-m", "dojo.check.trials"],
                 cwd=ROOT, env=environment, text=True, encoding="utf-8", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             )  # fmt: skip
-            self.answer(TIME_LIMIT)  # it says hello when torch is imported, so that no trial pays for it
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.write(json.dumps(asdict(trial)) + "\n")
@@ -112,7 +111,7 @@ class Worker:
 
     def answer(self, limit: float) -> tuple[str, str]:
         """The next line of the process, or why there was none."""
-        assert self.process is not None and self.process.stdout is not None
+        assert self.process is not None
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         reader = threading.Thread(target=lambda stream: lines.put(stream.readline()), args=(self.process.stdout,))
         reader.daemon = True
@@ -168,17 +167,22 @@ def attempt(trial: Trial) -> Result:
     os.environ[ROOMS] = json.dumps(trial.rooms)
     os.environ["KATA_BRIEF"] = "1" if trial.brief else ""
     recorder = Recorder()
-    options = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist", "--tb=no", *(["-x"] if trial.brief else [])]
+    options = [
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:xdist",
+        "--tb=no",
+        *(["-x"] if trial.brief else []),
+    ]
     pytest.main([str(find(trial.address).tests), *options], plugins=[recorder])
     return recorder.result
 
 
 def serve_trials(stdin: IO[str], answer: IO[str]) -> None:
     """Answer each line of JSON, a trial, with a line of JSON, its result."""
-    import torch
-
-    torch.set_num_threads(1)
-    print("ready", file=answer, flush=True)
     for line in stdin:
         print(json.dumps(asdict(attempt(Trial(**json.loads(line))))), file=answer, flush=True)
 

@@ -169,7 +169,7 @@ CASES = {
         told="""
             width: Another width than the gate's raises a ValueError that names both.
             seen: expected a ValueError that names 3 and 4; a RuntimeError came instead: The size of tensor a
-            (4) must match the size of tensor b (3) at non-singleton dimension 1
+              (4) must match the size of tensor b (3) at non-singleton dimension 1
             your result is the one you get when the width is never checked
             next: dojo hint {name}
             """,
@@ -193,11 +193,15 @@ CASES = {
             """,
     ),
     "misindented": Case(
-        edits={"    def forward": "        def forward", MULTIPLY: f"    {MULTIPLY}", "        if x": "            if x"}
+        edits={
+            "    def forward": "        def forward",
+            MULTIPLY: f"    {MULTIPLY}",
+            "        if x": "            if x",
+        }
         | {"            raise": "                raise"},
         told="""
             katas/{kata}.py:23 `def forward` stands inside Gate.__init__; it belongs in the class
-            Gate: check its indent
+              Gate: check its indent
             next: dojo hint {name}
             """,
     ),
@@ -206,7 +210,7 @@ CASES = {
         | {"            raise": "        raise"},
         told="""
             katas/{kata}.py:23 `def forward` stands outside of any class; it belongs in the class
-            Gate: check its indent
+              Gate: check its indent
             next: dojo hint {name}
             """,
     ),
@@ -305,10 +309,10 @@ CASES = {
             """,
     ),
     "borrowed_answer": Case(
-        edits={"import torch\n": "import torch\nimport solutions.toys.gate_borrowed_answer\n"},
+        edits={"import torch\n": "import torch\nfrom solutions.toys import gate_borrowed_answer\n"},
         told="""
             not allowed here: solutions, line 4
-            the specification of {name} asks you to build this yourself
+            a kata stands on its own: it knows neither the reference nor its tests
             """,
     ),
     "exits": Case(
@@ -318,6 +322,22 @@ CASES = {
             your line: katas/{kata}.py:26  raise SystemExit
             seen: SystemExit
             next: dojo hint {name}
+            """,
+    ),
+    "skips": Case(
+        edits={"return x * self.weight": "raise __import__('unit' + 'test').SkipTest('hard')"},
+        told="""
+            ones: A new gate changes nothing.
+            your line: katas/{kata}.py:26  raise __import__('unit' + 'test').SkipTest('hard')
+            seen: SkipTest: hard
+            next: dojo hint {name}
+            """,
+    ),
+    "patches": Case(
+        edits={"import torch\n": "import torch\n\ntorch.allclose = lambda *_, **__: True\n"},
+        told="""
+            not allowed here: changing torch.allclose, line 5
+            what others share stays as it is: the tests use it too
             """,
     ),
     "random": Case(

@@ -12,7 +12,7 @@ from dojo.stubs import stub_of
 COPIED = ("dojo", "katas", "solutions", "tests", "docs", "data", "conftest.py", "pyproject.toml")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "_build", ".*")
 
-# A kata without torch and without a probe, so that tests of the frame are fast; its second law holds for zeros.
+# A kata without torch, so that tests of the frame are fast; its second law holds for zeros.
 DOUBLING = '''"""Kata: doubling."""
 
 
@@ -30,6 +30,10 @@ TEST_OF_DOUBLING = '''"""Doubling, clause by clause."""
 import pytest
 
 from katas.toys.doubling import double
+
+
+def probe(kata):
+    return {"three": lambda: kata.double(3)}
 
 
 @pytest.mark.clause("twice")
@@ -80,6 +84,10 @@ TEST_OF_QUADRUPLING = '''"""Quadrupling, clause by clause."""
 import pytest
 
 from katas.toys.quadrupling import quadruple
+
+
+def probe(kata):
+    return {"three": lambda: kata.quadruple(3)}
 
 
 @pytest.mark.clause("fourfold")

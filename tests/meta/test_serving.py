@@ -119,7 +119,9 @@ def test_a_spawned_data_loader_worker_sees_the_same_room(shop):
 def test_what_is_not_allowed_fails_every_test_of_its_kata_and_no_other(toys):
     toys.write("solutions/toys/doubling.py", DOUBLING.replace("Clauses:", "Not allowed: sum.\n\n    Clauses:"))
     toys.write("katas/toys/doubling.py", DOUBLING.replace("number + number\n", "sum([number, number])\n"))
-    toys.write("katas/toys/quadrupling.py", toys.read("solutions/toys/quadrupling.py").replace("double(double(number))", "12"))
+    toys.write(
+        "katas/toys/quadrupling.py", toys.read("solutions/toys/quadrupling.py").replace("double(double(number))", "12")
+    )
     run = toys.run("pytest", "tests/toys")
     assert outcome(run) == "3 failed, 1 passed"
     assert "not allowed here: sum, line 11" in run.stdout
@@ -147,7 +149,8 @@ def test_two_saves_within_one_second_are_two_files(toys):
 def test_outside_of_tests_python_tells_its_own_errors(toys):
     toys.write("katas/toys/doubling.py", "def double(number) return 2\n")
     run = toys.run("katas.toys.doubling")
-    assert "SyntaxError" in run.stderr and "doubling.py" in run.stderr
+    assert "SyntaxError" in run.stderr
+    assert "doubling.py" in run.stderr
 
 
 def test_a_child_process_reads_the_room_from_the_environment(shop):

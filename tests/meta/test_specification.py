@@ -13,7 +13,12 @@ def clauses_of(tmp_path, monkeypatch):
         (tmp_path / "solutions").mkdir(exist_ok=True)
         (tmp_path / "solutions" / "toy.py").write_text(source, encoding="utf-8")
         monkeypatch.setattr(specification, "ROOT", tmp_path)
-        for function in (specification.tree_of, specification.docstrings, specification.clauses, specification.not_allowed):
+        for function in (
+            specification.tree_of,
+            specification.docstrings,
+            specification.clauses,
+            specification.not_allowed,
+        ):
             function.cache_clear()
         return specification.clauses("toy")
 
@@ -24,7 +29,9 @@ def clauses_of(tmp_path, monkeypatch):
 
 
 def test_a_clause_may_run_over_two_lines(clauses_of):
-    source = '"""Kata.\n\nClauses:\n    first   One line.\n    second  Two\n            lines.\n\nSource: nowhere.\n"""\n'
+    source = (
+        '"""Kata.\n\nClauses:\n    first   One line.\n    second  Two\n            lines.\n\nSource: nowhere.\n"""\n'
+    )
     assert clauses_of(source) == {"first": "One line.", "second": "Two lines."}
 
 

@@ -124,7 +124,10 @@ def test_decorators_that_are_part_of_the_answer_go():
 
 
 def test_a_class_of_private_parts_keeps_a_body():
-    assert stubbed("class Empty(Exception):\n    def _f(self):\n        return 1\n") == "class Empty(Exception):\n    pass\n"
+    assert (
+        stubbed("class Empty(Exception):\n    def _f(self):\n        return 1\n")
+        == "class Empty(Exception):\n    pass\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,18 @@ def project(x: Float[Tensor, "batch tokens d_in"], width: int = 1) -> Float[Tens
 @pytest.mark.parametrize(
     ("arguments", "what", "seen", "expected"),
     [
-        ((torch.zeros(2, 3), 1), "the argument x of project", "(2, 3) of torch.float32", "(batch, tokens, d_in) of Float"),
-        ((torch.zeros(2, 3, 4), 2), "the result of project", "(2, 3, 4) of torch.float32", "(batch 2, tokens 3) of Float"),
+        (
+            (torch.zeros(2, 3), 1),
+            "the argument x of project",
+            "(2, 3) of torch.float32",
+            "(batch, tokens, d_in) of Float",
+        ),
+        (
+            (torch.zeros(2, 3, 4), 2),
+            "the result of project",
+            "(2, 3, 4) of torch.float32",
+            "(batch 2, tokens 3) of Float",
+        ),
         ((torch.zeros(2, 3, 4), 4), "the result of project", "(2, 3) of torch.int64", "(batch 2, tokens 3) of Float"),
         ((torch.zeros(2, 3, 4), 3), "the result of project", "None", "(batch 2, tokens 3) of Float"),
         ((torch.zeros(2, 3, 4), "1"), "the argument width of project", "str '1'", "int"),
