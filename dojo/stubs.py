@@ -124,7 +124,10 @@ def without_unused_imports(stub: str) -> str:
         kept = [alias for alias in node.names if (alias.asname or alias.name).split(".")[0] in used]
         if len(kept) < len(node.names):
             node.names = kept
-            lines[node.lineno - 1 : node.end_lineno] = [ast.unparse(node) + "\n"] if kept else []
+            first, last = node.lineno - 1, last_line(node)
+            lines[first:last] = [ast.unparse(node) + "\n"] if kept else []
+            if not kept and not "".join(lines[first - 1 : first + 1]).strip():
+                del lines[first - 1 : first]  # of the blank lines around a block that is gone, one stays
     return "".join(lines)
 
 

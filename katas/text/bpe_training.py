@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-
 # GPT-2's pattern, for the regex package: a contraction, or a run of letters, of digits or of other signs with the space
 # before it, or white space, of which the last one before a word is left to that word.
 SPLIT_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
