@@ -1,8 +1,10 @@
 """After a failure: which known mistake, alone, gives what the learner's code gives.
 
 Each test file has a `probe(kata)`: a dict from the name of a part to a function without arguments, a small case on
-which the known mistakes differ. A part is run once with the learner's code and once with each mistake. A mistake is
-named when on some part it alone gives the learner's result, and that result is not the reference's.
+which the known mistakes differ, the most central part first. A part is run once with the learner's code and once with
+each mistake. A mistake is named when on some part it alone gives the learner's result, and that result is not the
+reference's. A failure tells the named mistakes that break its own clause; where there is none, the one that explains
+the first part that went wrong, for that is what the other numbers hang on.
 """
 
 import contextlib
@@ -11,6 +13,7 @@ import io
 import random
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -20,23 +23,34 @@ from dojo.typed import unchecked
 Probe = Callable[[Any], dict[str, Callable[[], Any]]]
 Parts = dict[str, Any]
 
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The mistakes that were named, and the one among them that explains the first part that went wrong, if any."""
+
+    names: tuple[str, ...] = ()
+    first: str = ""
+
+    def about(self, address: str, clause: str) -> list[str]:
+        """What a failure of a clause should tell: the named mistakes that break it, else the one that came first."""
+        here = [name for name in self.names if mistakes_of(address)[name]["breaks"] == clause]
+        return [sentence(address, name) for name in here or [self.first] if name]
+
+
 _known: dict[str, dict[str, Parts]] = {}
-_diagnosed: dict[str, tuple[ModuleType, list[str]]] = {}
+_diagnosed: dict[str, tuple[ModuleType, Diagnosis]] = {}
 
 
-def diagnosis(address: str, probe: Probe) -> list[str]:
-    """The names of the known mistakes that the served kata shows, in the order of the mistakes file.
-
-    It is made once for a kata as it is loaded: all its failed tests share it.
-    """
+def diagnosis(address: str, probe: Probe) -> Diagnosis:
+    """Which known mistakes the served kata shows. It is made once for a kata as it is loaded: all failures share it."""
     kata = importlib.import_module("katas." + address.replace("/", "."))
-    diagnosed, names = _diagnosed.get(address, (None, []))
+    diagnosed, found = _diagnosed.get(address, (None, Diagnosis()))
     if diagnosed is not kata:
         if address not in _known:
             _known[address] = known(address, probe)
-        names = named(answers(kata, probe), _known[address])
-        _diagnosed[address] = kata, names
-    return names
+        found = compared(answers(kata, probe), _known[address])
+        _diagnosed[address] = kata, found
+    return found
 
 
 def known(address: str, probe: Probe) -> dict[str, Parts]:
@@ -49,14 +63,14 @@ def known(address: str, probe: Probe) -> dict[str, Parts]:
     return found
 
 
-def named(mine: Parts, theirs: dict[str, Parts]) -> list[str]:
-    """The mistakes that alone explain some part of what was seen."""
-    found = set()
+def compared(mine: Parts, theirs: dict[str, Parts]) -> Diagnosis:
+    """The mistakes that alone explain some part of what was seen; `theirs` has the reference under the name ""."""
+    explained: list[str] = []
     for part, seen in mine.items():
         matches = [name for name, parts in theirs.items() if alike(seen, parts.get(part))]
-        if len(matches) == 1:
-            found.update(matches)
-    return [name for name in theirs if name and name in found]
+        if "" not in matches:
+            explained.append(matches[0] if len(matches) == 1 else "")
+    return Diagnosis(tuple(dict.fromkeys(filter(None, explained))), first=next(iter(explained), ""))
 
 
 def answers(kata: ModuleType, probe: Probe) -> Parts:
@@ -122,12 +136,6 @@ def alike(mine: Any, theirs: Any) -> bool:
 def sentence(address: str, name: str) -> str:
     """What a named mistake tells the learner."""
     return f"your result is the one you get when {mistakes_of(address)[name]['says']}"
-
-
-def about(address: str, clause: str, names: list[str]) -> list[str]:
-    """The named mistakes that a failure of this clause should tell: those that break it, else all of them."""
-    here = [name for name in names if mistakes_of(address)[name]["breaks"] == clause]
-    return here or names
 
 
 def served_reference(address: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dojo import ROOT, specification
+from dojo.diagnosis import Diagnosis
 from dojo.door import NEVER_IMPORTED, NotAllowed
 from dojo.serving import KataUnavailable
 from dojo.stubs import NOT_WRITTEN
@@ -44,7 +45,7 @@ class Failure:
     clause: str
     error: BaseException
     frames: Sequence[Frame]
-    mistakes: Sequence[str] = ()
+    diagnosis: Diagnosis
 
     @property
     def file(self) -> str:
@@ -161,10 +162,8 @@ def headline(failure: Failure) -> str:
 
 def advice(failure: Failure) -> list[str]:
     """The mistakes that were named, and what to do next."""
-    from dojo.diagnosis import about, sentence
-
-    names = about(failure.address, failure.clause, list(failure.mistakes))[:2]
-    return [*(sentence(failure.address, name) for name in names), f"next: dojo hint {failure.name}"]
+    named = failure.diagnosis.about(failure.address, failure.clause)[:2]
+    return [*named, f"next: dojo hint {failure.name}"]
 
 
 def prerequisite(address: str, state: str) -> list[str]:

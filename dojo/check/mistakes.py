@@ -20,7 +20,7 @@ from dojo.check.arguments import chosen, parser
 from dojo.check.mutants import Mutant, drawn
 from dojo.check.trials import Result, Trial, run
 from dojo.curriculum import Kata
-from dojo.diagnosis import known, named, sentence
+from dojo.diagnosis import compared, known, sentence
 from dojo.serving import CHECKS, mistakes_file, mistakes_of, served, wrong_source
 
 
@@ -124,8 +124,8 @@ def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) 
     parts = known(kata.address, probe)
     found = []
     for name in (name for name in parts if name):
-        if (names := named(parts[name], parts)) != [name]:
-            found.append(f"{name} is not told apart by the probe: {names or 'nothing'} is named")
+        if (names := compared(parts[name], parts).names) != (name,):
+            found.append(f"{name} is not told apart by the probe: {', '.join(names) or 'nothing'} is named")
         elif not any(
             sentence(kata.address, name) in lines
             for test, lines in results[name].told.items()

@@ -136,9 +136,6 @@ def probe(kata):
             return made()(x), left_behind, type(error).__name__
 
     return {
-        "parameters": lambda: [shapes(), shapes(False), shapes(True)],
-        "in turn": lambda: list(kata.CausalAttention(5, 3, 7, 0.0, True).parameters()),
-        "saved": lambda: ([tuple(value.shape) for value in made().state_dict().values()], shapes()),
         "numbers": lambda: made(bias=True)(x),
         "loud": loud,
         "view": lambda: made()(numbers(2, 5, 6).mT),
@@ -151,6 +148,9 @@ def probe(kata):
         "float64": precision,
         "bfloat16": lambda: str(made().bfloat16()(x.bfloat16()).dtype),
         "float16": lambda: str(made().half()(x.half()).dtype),
+        "parameters": lambda: [shapes(), shapes(False), shapes(True)],
+        "in turn": lambda: list(kata.CausalAttention(5, 3, 7, 0.0, True).parameters()),
+        "saved": lambda: ([tuple(value.shape) for value in made().state_dict().values()], shapes()),
         "refused": lambda: [refused(tokens, training) for tokens in (7, 8, 9) for training in (True, False)],
         "moved": moved,
     }
