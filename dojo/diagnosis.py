@@ -3,20 +3,23 @@
 Each test file has a `probe(kata)`: a dict from the name of a part to a function without arguments, a small case on
 which the known mistakes differ, the most central part first. A part is run once with the learner's code and once with
 each mistake. A mistake is named when on some part it alone gives the learner's result, and that result is not the
-reference's. A failure tells the named mistakes that break its own clause; where there is none, the one that explains
-the first part that went wrong, for that is what the other numbers hang on.
+reference's. A failure tells only those named mistakes that are known to fail its clause (the file `reach.json` of the
+kata's mistakes, which `dojo.check mistakes` writes), so that no failure is blamed on what has nothing to do with it.
 """
 
 import contextlib
 import importlib
 import io
+import json
 import random
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dojo import ROOT
 from dojo.serving import mistakes_of, rooms, served
 from dojo.typed import unchecked
 
@@ -24,31 +27,21 @@ Probe = Callable[[Any], dict[str, Callable[[], Any]]]
 Parts = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """The mistakes that were named, and the one among them that explains the first part that went wrong, if any."""
-
-    names: tuple[str, ...] = ()
-    first: str = ""
-
-    def about(self, address: str, clause: str) -> list[str]:
-        """What a failure of a clause should tell: the named mistakes that break it, else the one that came first."""
-        here = [name for name in self.names if mistakes_of(address)[name]["breaks"] == clause]
-        return [sentence(address, name) for name in here or [self.first] if name]
-
-
 _known: dict[str, dict[str, Parts]] = {}
-_diagnosed: dict[str, tuple[ModuleType, Diagnosis]] = {}
+_diagnosed: dict[str, tuple[ModuleType, list[str]]] = {}
 
 
-def diagnosis(address: str, probe: Probe) -> Diagnosis:
-    """Which known mistakes the served kata shows. It is made once for a kata as it is loaded: all failures share it."""
+def diagnosis(address: str, probe: Probe) -> list[str]:
+    """The names of the known mistakes that the served kata shows, in the order of the probe's parts.
+
+    It is made once for a kata as it is loaded: all its failures share it.
+    """
     kata = importlib.import_module("katas." + address.replace("/", "."))
-    diagnosed, found = _diagnosed.get(address, (None, Diagnosis()))
+    diagnosed, found = _diagnosed.get(address, (None, []))
     if diagnosed is not kata:
         if address not in _known:
             _known[address] = known(address, probe)
-        found = compared(answers(kata, probe), _known[address])
+        found = named(answers(kata, probe), _known[address])
         _diagnosed[address] = kata, found
     return found
 
@@ -63,14 +56,10 @@ def known(address: str, probe: Probe) -> dict[str, Parts]:
     return found
 
 
-def compared(mine: Parts, theirs: dict[str, Parts]) -> Diagnosis:
+def named(mine: Parts, theirs: dict[str, Parts]) -> list[str]:
     """The mistakes that alone explain some part of what was seen; `theirs` has the reference under the name ""."""
-    explained: list[str] = []
-    for part, seen in mine.items():
-        matches = [name for name, parts in theirs.items() if alike(seen, parts.get(part))]
-        if "" not in matches:
-            explained.append(matches[0] if len(matches) == 1 else "")
-    return Diagnosis(tuple(dict.fromkeys(filter(None, explained))), first=next(iter(explained), ""))
+    matches = [[name for name, parts in theirs.items() if alike(seen, parts.get(part))] for part, seen in mine.items()]
+    return list(dict.fromkeys(names[0] for names in matches if len(names) == 1 and names != [""]))
 
 
 def answers(kata: ModuleType, probe: Probe) -> Parts:
@@ -121,12 +110,12 @@ def alike(mine: Any, theirs: Any) -> bool:
             and mine.shape == theirs.shape
             and torch.allclose(mine.detach(), theirs.detach(), rtol=1e-4, atol=1e-5, equal_nan=True)
         )
+    if isinstance(mine, dict) and isinstance(theirs, dict):  # a Counter is as good as a dict, in any order
+        return mine.keys() == theirs.keys() and all(alike(mine[key], theirs[key]) for key in mine)
     if type(mine) is not type(theirs):
         return False
     if isinstance(mine, list | tuple):
         return len(mine) == len(theirs) and all(map(alike, mine, theirs))
-    if isinstance(mine, dict):
-        return list(mine) == list(theirs) and all(alike(mine[key], theirs[key]) for key in mine)
     try:
         return bool(mine == theirs) or bool(mine != mine and theirs != theirs)  # nan is nan here
     except Exception:  # a learner's result may be anything, also something that cannot be compared
@@ -136,6 +125,25 @@ def alike(mine: Any, theirs: Any) -> bool:
 def sentence(address: str, name: str) -> str:
     """What a named mistake tells the learner."""
     return f"your result is the one you get when {mistakes_of(address)[name]['says']}"
+
+
+def sentences(address: str, clause: str, names: Sequence[str]) -> list[str]:
+    """What a failure of a clause tells of the named mistakes: those that fail it, its own ones first."""
+    known = mistakes_of(address)
+    here = [name for name in names if clause in reach_of(address).get(name, (known[name]["breaks"],))]
+    here.sort(key=lambda name: known[name]["breaks"] != clause)
+    return [sentence(address, name) for name in here]
+
+
+@cache
+def reach_of(address: str) -> dict[str, list[str]]:
+    """The clauses that each mistake fails; empty where they have not been written down yet."""
+    path = reach_file(address)
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def reach_file(address: str) -> Path:
+    return ROOT / "tests" / f"{address}.reach.json"
 
 
 def served_reference(address: str) -> bool:

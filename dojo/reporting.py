@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dojo import ROOT
-from dojo.diagnosis import Diagnosis, diagnosis, served_reference
+from dojo.diagnosis import diagnosis, served_reference
 from dojo.telling import Failure, Frame, frames_of, told
 
 PRINTED = {"Captured stdout call": "your code printed", "Captured stderr call": "your code printed to stderr"}
@@ -51,8 +51,8 @@ def failure_of(item: pytest.Item, error: BaseException, address: str, clause: st
     probe: Any = getattr(getattr(item, "module", None), "probe", None)
     frames: list[Frame] = frames_of(error)
     unwanted = probe is None or served_reference(address) or os.environ.get("KATA_BRIEF")
-    found = Diagnosis() if unwanted else diagnosis(address, probe)
-    return Failure(address, clause, error, frames, found)
+    mistakes = [] if unwanted else diagnosis(address, probe)
+    return Failure(address, clause, error, frames, mistakes)
 
 
 def tail(text: str) -> str:

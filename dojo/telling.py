@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dojo import ROOT, specification
-from dojo.diagnosis import Diagnosis
+from dojo.diagnosis import sentences
 from dojo.door import NEVER_IMPORTED, NotAllowed
 from dojo.serving import KataUnavailable
 from dojo.stubs import NOT_WRITTEN
@@ -45,7 +45,7 @@ class Failure:
     clause: str
     error: BaseException
     frames: Sequence[Frame]
-    diagnosis: Diagnosis
+    mistakes: Sequence[str]
 
     @property
     def file(self) -> str:
@@ -125,7 +125,7 @@ def told_shape(failure: Failure) -> list[str]:
     lines = [headline(failure), *own_line(failure.frames)]
     if error.is_none:
         function = error.what.removeprefix("the result of ")
-        return [*lines, f"{error.what} is None: does every way through {function} end in a `return`?"]
+        return [*lines, f"seen: {error.what} is None: does every way through {function} end in a `return`?"]
     return [*lines, f"seen: {error.what} is {error.seen}", f"expected: {error.expected}"]
 
 
@@ -162,8 +162,8 @@ def headline(failure: Failure) -> str:
 
 def advice(failure: Failure) -> list[str]:
     """The mistakes that were named, and what to do next."""
-    named = failure.diagnosis.about(failure.address, failure.clause)[:2]
-    return [*named, f"next: dojo hint {failure.name}"]
+    named = sentences(failure.address, failure.clause, failure.mistakes)
+    return [*named[:2], f"next: dojo hint {failure.name}"]
 
 
 def prerequisite(address: str, state: str) -> list[str]:
@@ -280,7 +280,9 @@ def is_verdict(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]
+    text, _, more = str(error).strip().partition("\n")
+    if text.endswith(":"):
+        text = f"{text} {more.strip().partition(chr(10))[0]}"  # the first line only announces what the second says
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

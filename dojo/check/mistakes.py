@@ -8,6 +8,7 @@ the mistakes file, with a reason.
 
 import argparse
 import importlib
+import json
 import os
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from dojo.check.arguments import chosen, parser
 from dojo.check.mutants import Mutant, drawn
 from dojo.check.trials import Result, Trial, run
 from dojo.curriculum import Kata
-from dojo.diagnosis import compared, known, sentence
+from dojo.diagnosis import known, named, reach_file, sentence
 from dojo.serving import CHECKS, mistakes_file, mistakes_of, served, wrong_source
 
 
@@ -39,11 +40,12 @@ def main(argv: list[str]) -> int:
     arguments = parser("mistakes", (__doc__ or "").splitlines()[0])
     arguments.add_argument("--drawn", type=amount, default=0, metavar="N", help="also draw N mutants a kata, or `all`")
     arguments.add_argument("--no-matrix", action="store_true", help="print the findings and not the matrices")
+    arguments.add_argument("--write", action="store_true", help="write down which clauses each mistake fails")
     options = arguments.parse_args(argv)
     os.environ[CHECKS] = "1"  # what a probe answers has to be what it answers while tests run
     failed = 0
     for kata in chosen(options):
-        findings = examine(kata, matrix=not options.no_matrix)
+        findings = examine(kata, matrix=not options.no_matrix, write=options.write)
         if options.drawn != 0 and not findings.problems:
             draw(kata, options.drawn, findings)
         failed += bool(findings.problems)
@@ -59,7 +61,7 @@ def amount(text: str) -> int | None:
     raise argparse.ArgumentTypeError(f"{text!r} is no number and not `all`")
 
 
-def examine(kata: Kata, matrix: bool) -> Findings:
+def examine(kata: Kata, matrix: bool, write: bool) -> Findings:
     """Run the kata's tests on the reference and on every mistake, and look at what came out."""
     findings = Findings(kata)
     mistakes, source = mistakes_of(kata.address), kata.solution.read_text(encoding="utf-8")
@@ -74,6 +76,8 @@ def examine(kata: Kata, matrix: bool) -> Findings:
         return Findings(kata, [f"the reference is not green: {reference.ended or reference.failed or 'no test ran'}"])
     by_name = dict(zip(mistakes, results, strict=True))
     findings.problems += toothless(kata, mistakes, reference, by_name) + not_named(kata, mistakes, by_name)
+    if not findings.problems:
+        findings.problems += reach(kata, by_name, write)
     if matrix:
         print_matrix(kata, reference, by_name)
     return findings
@@ -124,7 +128,7 @@ def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) 
     parts = known(kata.address, probe)
     found = []
     for name in (name for name in parts if name):
-        if (names := compared(parts[name], parts).names) != (name,):
+        if (names := named(parts[name], parts)) != [name]:
             found.append(f"{name} is not told apart by the probe: {', '.join(names) or 'nothing'} is named")
         elif not any(
             sentence(kata.address, name) in lines
@@ -133,6 +137,19 @@ def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) 
         ):
             found.append(f"{name} is named in no failure of {mistakes[name]['breaks']}")
     return found
+
+
+def reach(kata: Kata, results: dict[str, Result], write: bool) -> list[str]:
+    """Write down, or compare with what is written, the clauses that each mistake fails: a failure tells no other."""
+    order = list(specification.clauses(kata.address))
+    found = {name: sorted({r.clauses[test] for test in r.failed}, key=order.index) for name, r in results.items()}
+    text = "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(found[name])}" for name in found) + "\n}\n"
+    file = reach_file(kata.address)
+    if write:
+        file.write_text(text, encoding="utf-8", newline="\n")
+    elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+        return [f"{file.name} is not what the mistakes do: python -m dojo.check mistakes --write {kata.name}"]
+    return []
 
 
 def draw(kata: Kata, most: int | None, findings: Findings) -> None:

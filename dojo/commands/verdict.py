@@ -10,8 +10,9 @@ from dojo.standing import FAILED, PASSED, next_of, standings
 from dojo.standing import GREEN as IS_GREEN
 from dojo.standing import RED as IS_RED
 
-NEXT, SAME = "next: ", "the same"
+NEXT, SAME, SAME_MISTAKE = "next: ", "the same", "the same mistake"
 NOT_WRITTEN = "not written yet: "
+NAMED = "your result is the one you get when "
 MOST_LINES = 12
 
 
@@ -107,10 +108,16 @@ def tell_others(verdict: Verdict, failures: list[dict[str, Any]]) -> None:
     if groups:
         screen.say()
         screen.say(("also failing", "bold"))
-    column = min(max((len(", ".join(slugs)) for slugs in groups.values()), default=0), 24)
-    for text, slugs in groups.items():
-        names = f"{', '.join(slugs):{column}}"
+    named = {text: some(slugs) for text, slugs in groups.items()}
+    column = max(map(len, named.values()), default=0)
+    for text, slugs in named.items():
+        names = f"{slugs:{column}}"
         screen.say("  ", (names, "red"), "  ", screen.cut(text, max(screen.columns() - len(names) - 5, 20)))
+
+
+def some(slugs: list[str]) -> str:
+    """The clauses of a group, the first two and how many more where they would not fit."""
+    return ", ".join(slugs) if len(slugs) < 4 else f"{slugs[0]}, {slugs[1]} and {len(slugs) - 2} more"
 
 
 def essence(told: list[str], first: list[str]) -> str:
@@ -118,8 +125,12 @@ def essence(told: list[str], first: list[str]) -> str:
     if told == first:
         return SAME
     told = joined(tuple(told))
+    known = joined(tuple(first))
+    if any(line.startswith(NAMED) and line in known for line in told):
+        return SAME_MISTAKE
+    named = [line.removeprefix(NAMED) for line in told if line.startswith(NAMED)]
     seen = [line.removeprefix("seen: ") for line in told if line.startswith("seen: ")]
-    return next(iter(seen + told), "")
+    return next(iter(named + seen + told), "")
 
 
 def joined(told: tuple[str, ...]) -> list[str]:

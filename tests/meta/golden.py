@@ -89,6 +89,8 @@ says = "the width is never checked"
 edits = [{ swap = "if x.shape[1] != len(self.weight):", by = "if False:" }]
 """
 
+REACH = """{"added": ["ones", "scales"], "subtracted": ["ones", "scales"], "any-width": ["width"]}"""
+
 BUILT_ON_IT = '''"""Kata: two gates."""
 
 from torch import Tensor, nn
@@ -218,7 +220,7 @@ CASES = {
         edits={"return x * self.weight": "x * self.weight"},
         told="""
             ones: A new gate changes nothing.
-            the result of Gate.forward is None: does every way through Gate.forward end in a `return`?
+            seen: the result of Gate.forward is None: does every way through Gate.forward end in a `return`?
             next: dojo hint {name}
             """,
     ),

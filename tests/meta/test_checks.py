@@ -33,7 +33,7 @@ def doubling(toys):
 
 
 def test_a_kata_whose_tests_bite_passes_and_shows_its_matrix(doubling):
-    run = doubling(TRIPLED + ODD, "mistakes", "doubling", "--drawn", "all")
+    run = doubling(TRIPLED + ODD, "mistakes", "doubling", "--drawn", "all", "--write")
     assert run.returncode == 0, run.stdout + run.stderr
     for line in (
         "test_the_double_is_the_sum[3]  ##",
@@ -86,18 +86,18 @@ because = "number is above a million here, so it is its own absolute value"
 
 def test_a_mutant_that_lives_has_to_be_excused(doubling):
     doubling.scratch.write("solutions/toys/doubling.py", SURVIVOR)
-    run = doubling(TRIPLED + ODD, "mistakes", "doubling", "--drawn", "all")
+    run = doubling(TRIPLED + ODD, "mistakes", "doubling", "--drawn", "all", "--write")
     assert run.returncode == 1
     assert "no test notices line 12: number = abs(number)  ->  pass" in run.stdout
     alive = {line.partition("->  ")[2] for line in run.stdout.splitlines() if "no test notices line 12" in line}
     excuses = "".join(EXCUSE.format(becomes) for becomes in alive)
-    left = doubling(TRIPLED + ODD + excuses, "mistakes", "doubling", "--drawn", "all").stdout
+    left = doubling(TRIPLED + ODD + excuses, "mistakes", "doubling", "--drawn", "all", "--write").stdout
     assert "no test notices line 12" not in left
     assert "no test notices line 11" in left
 
 
 def test_an_excuse_that_excuses_nothing_is_said(doubling):
-    run = doubling(TRIPLED + ODD + EXCUSE.format("number = 0"), "mistakes", "doubling", "--drawn", "all")
+    run = doubling(TRIPLED + ODD + EXCUSE.format("number = 0"), "mistakes", "doubling", "--drawn", "all", "--write")
     assert "the excuse for `number = 0` excuses nothing" in run.stdout
 
 
@@ -108,9 +108,17 @@ def test_a_mutant_that_never_ends_is_ended(doubling):
     doubling.scratch.write("solutions/toys/doubling.py", solution)
     trials = doubling.scratch.read("dojo/check/trials.py").replace("TIME_LIMIT = 60.0", "TIME_LIMIT = 10.0")
     doubling.scratch.write("dojo/check/trials.py", trials)
-    run = doubling(TRIPLED + ODD, "mistakes", "doubling", "--drawn", "all")
+    run = doubling(TRIPLED + ODD, "mistakes", "doubling", "--drawn", "all", "--write")
     assert "no test notices line 13: n -= 1  ->  pass" not in run.stdout
     assert "no test notices line 13: n -= 1  ->  n -= 2" in run.stdout
+
+
+def test_what_each_mistake_fails_is_written_down_and_kept_true(doubling):
+    assert "doubling.reach.json is not what the mistakes do" in doubling(TRIPLED + ODD).stdout
+    assert doubling(TRIPLED + ODD, "mistakes", "doubling", "--write").returncode == 0
+    assert doubling.scratch.read("tests/toys/doubling.reach.json").splitlines()[1] == '  "tripled": ["twice", "even"],'
+    assert doubling(TRIPLED + ODD).returncode == 0
+    assert "doubling.reach.json is not what the mistakes do" in doubling(ODD + TRIPLED).stdout
 
 
 def test_an_edited_stub_is_found(toys):

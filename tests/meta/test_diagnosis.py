@@ -1,10 +1,12 @@
 """Which known mistake a failure names: the one that alone matches, and only where it explains what went wrong."""
 
+from collections import Counter
+
 import pytest
 import torch
 
 from dojo import diagnosis
-from dojo.diagnosis import Diagnosis, alike, answers, compared
+from dojo.diagnosis import alike, answers, named, sentences
 
 THEIRS = {
     "": {"numbers": 1, "refusal": "ValueError"},
@@ -16,29 +18,35 @@ THEIRS = {
 
 
 @pytest.mark.parametrize(
-    ("numbers", "refusal", "names", "first"),
+    ("numbers", "refusal", "names"),
     [
-        (1, "ValueError", (), ""),
-        (3, "ValueError", ("tripled",), "tripled"),
-        (2, "ValueError", (), ""),  # two mistakes give this
-        (2, "TypeError", ("doubled-too",), ""),  # named by its refusal, but the numbers have two explanations
-        (9, "ValueError", (), ""),
-        (3, "nothing", ("tripled", "never-refused"), "tripled"),
-        (9, "nothing", ("never-refused",), ""),  # the refusal is explained, the numbers are not
+        (1, "ValueError", []),
+        (3, "ValueError", ["tripled"]),
+        (2, "ValueError", []),  # two mistakes give these numbers
+        (2, "TypeError", ["doubled-too"]),  # the refusal tells them apart
+        (9, "ValueError", []),
+        (9, "nothing", ["never-refused"]),
+        (3, "nothing", ["tripled", "never-refused"]),
     ],
 )
-def test_a_mistake_is_named_if_it_alone_matches(numbers, refusal, names, first):
-    found = compared({"numbers": numbers, "refusal": refusal}, THEIRS)
-    assert (found.names, found.first) == (names, first)
+def test_a_mistake_is_named_if_it_alone_matches(numbers, refusal, names):
+    assert named({"numbers": numbers, "refusal": refusal}, THEIRS) == names
 
 
-def test_a_failure_tells_the_mistakes_of_its_clause_else_the_first(monkeypatch):
-    told = {name: {"breaks": clause, "says": name} for name, clause in {"a": "scale", "b": "length"}.items()}
+def test_a_failure_tells_only_the_mistakes_that_fail_its_clause(monkeypatch):
+    breaks = {"scaled": "agrees", "unmasked": "past", "unchecked": "length"}
+    told = {name: {"breaks": clause, "says": name} for name, clause in breaks.items()}
+    reach = {"scaled": ["agrees"], "unmasked": ["past", "agrees"]}
     monkeypatch.setattr(diagnosis, "mistakes_of", lambda _: told)
-    found = Diagnosis(("a", "b"), first="a")
-    for clause, name in {"scale": "a", "length": "b", "other": "a"}.items():
-        assert found.about("toys/toy", clause) == [f"your result is the one you get when {name}"]
-    assert Diagnosis(("b",)).about("toys/toy", "other") == []
+    monkeypatch.setattr(diagnosis, "reach_of", lambda _: reach)
+    for clause, names in {
+        "agrees": ["scaled", "unmasked"],
+        "past": ["unmasked"],
+        "length": ["unchecked"],  # what nobody has written down reaches the clause it breaks
+        "mask": [],
+    }.items():
+        expected = [f"your result is the one you get when {name}" for name in names]
+        assert sentences("toys/toy", clause, ["unmasked", "scaled", "unchecked"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,7 +59,9 @@ def test_a_failure_tells_the_mistakes_of_its_clause_else_the_first(monkeypatch):
         (torch.tensor([torch.nan]), torch.tensor([torch.nan]), True),
         ([1, torch.ones(1)], [1, torch.ones(1)], True),
         ([1], (1,), False),
-        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False),  # the order of a vocabulary counts
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        (Counter("aab"), {"a": 2, "b": 1}, True),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
         (1, True, False),
         (float("nan"), float("nan"), True),
         (torch.ones(2).numpy(), torch.ones(2).numpy(), False),  # what cannot be compared is not alike

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from dojo.telling import MOST_LINES
-from tests.meta.golden import BUILT_ON_IT, CASES, MISTAKES, REFERENCE, TEST, TEST_BUILT_ON_IT
+from tests.meta.golden import BUILT_ON_IT, CASES, MISTAKES, REACH, REFERENCE, TEST, TEST_BUILT_ON_IT
 from tests.meta.scratch import Scratch
 
 
@@ -19,6 +19,7 @@ def told(tmp_path_factory):
         name, address = f"gate_{case}", f"toys/gate_{case}"
         scratch.add(address, REFERENCE, TEST.format(name=name))
         scratch.write(f"tests/{address}.mistakes.toml", MISTAKES)
+        scratch.write(f"tests/{address}.reach.json", REACH)
         if wrong.source == "missing":
             scratch.path(f"katas/{address}.py").unlink()
         elif wrong.source != "stub":

@@ -8,6 +8,7 @@ import pytest
 
 from dojo import ROOT, specification
 from dojo.curriculum import katas, parts, prerequisites
+from dojo.diagnosis import reach_file, reach_of
 from dojo.serving import mistakes_file, mistakes_of
 
 KATAS = katas()
@@ -51,7 +52,7 @@ def clauses_of_tests(kata):
 
 @each_kata
 def test_a_kata_stands_in_every_room(kata):
-    for twin in (kata.stub, kata.solution, kata.tests, kata.mistakes, kata.page):
+    for twin in (kata.stub, kata.solution, kata.tests, kata.mistakes, reach_file(kata.address), kata.page):
         assert twin.is_file(), f"{relative(twin)} is missing"
     for figure in (f"docs/figures/{kata.address}.py", f"docs/figures/{kata.address}.svg"):
         assert (ROOT / figure).is_file(), f"{figure} is missing"
@@ -112,6 +113,13 @@ def test_every_mistake_and_excuse_is_told_in_full(kata):
     for excuse in mistakes_file(kata.address).get("excused", []):
         assert set(excuse) == {"line", "becomes", "because"}, excuse
         assert excuse["because"], excuse
+
+
+@each_kata
+def test_the_reach_of_every_mistake_is_written_down(kata):
+    reach, mistakes = reach_of(kata.address), mistakes_of(kata.address)
+    assert list(reach) == list(mistakes)
+    assert all(mistakes[name]["breaks"] in clauses for name, clauses in reach.items())
 
 
 @each_kata
