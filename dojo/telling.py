@@ -1,7 +1,5 @@
 """Tell a failed kata test to a learner, in at most twelve plain lines, with their own line first."""
 
-import ast
-import difflib
 import linecache
 import re
 import textwrap
@@ -12,6 +10,7 @@ from pathlib import Path
 from dojo import ROOT, specification
 from dojo.diagnosis import sentences
 from dojo.door import NEVER_IMPORTED, NotAllowed
+from dojo.misplaced import misplaced, missing_name
 from dojo.serving import KataUnavailable
 from dojo.stubs import NOT_WRITTEN
 from dojo.typed import Mismatch
@@ -189,74 +188,6 @@ def syntax_error(file: str, error: SyntaxError) -> list[str]:
         indent = len(text) - len(text.lstrip())
         lines += [f"    {text.strip()}", f"    {' ' * max((error.offset or 1) - 1 - indent, 0)}^"]
     return [*lines, "nothing in this file counts until Python can read it; the other katas are not affected"]
-
-
-def missing_name(address: str, name: str) -> list[str]:
-    """A public name that the learner's file does not define, with the name that was probably meant."""
-    source = learners_source(address)
-    tops = [n.name for n in parsed(source).body if isinstance(n, ast.ClassDef | ast.FunctionDef)]
-    asked = specification.public_names(address)
-    near = difflib.get_close_matches(name, [top for top in tops if top not in asked], 1, 0.5)
-    lines = [f"katas/{address}.py defines no {name}"]
-    if near:
-        line = next(n.lineno for n in parsed(source).body if getattr(n, "name", "") == near[0])
-        lines.append(
-            f"it has {near[0]} in line {line}: was {name} renamed? The tests need its name from the specification"
-        )
-    return lines
-
-
-def misplaced(address: str) -> list[str]:
-    """Functions and methods that the specification asks for and the learner's file has elsewhere."""
-    tree = parsed(learners_source(address))
-    stands = dict(definitions(tree))
-    classes = [top.name for top in tree.body if isinstance(top, ast.ClassDef)]
-    asked = {where for where, _ in definitions(specification.tree_of(address))}
-    found = []
-    for where in sorted(asked):
-        if where in stands or any(part.startswith("_") and not part.startswith("__") for part in where):
-            continue
-        if len(where) > 1 and where[0] not in classes:
-            continue  # the class itself is missing or renamed
-        alike = [other for other in stands if other[-1] == where[-1] and other not in asked]
-        if not alike:
-            continue
-        other, line = alike[0], stands[alike[0]]
-        owner = f"the class {where[-2]}" if len(where) > 1 else "the file, not in anything"
-        place = f"inside {'.'.join(other[:-1])}" if len(other) > 1 else "outside of any class"
-        stray = f"katas/{address}.py:{line} `def {where[-1]}` stands {place}"
-        found.append(f"{stray}; it belongs in {owner}: check its indent")
-    return found
-
-
-def definitions(tree: ast.Module) -> list[tuple[tuple[str, ...], int]]:
-    """Every function of a file as its path of names, with its line: ("CausalAttention", "forward"), 40."""
-    found: list[tuple[tuple[str, ...], int]] = []
-
-    def visit(node: ast.AST, path: tuple[str, ...]) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-                found.append(((*path, child.name), child.lineno))
-                visit(child, (*path, child.name))
-            elif isinstance(child, ast.ClassDef):
-                visit(child, (*path, child.name))
-
-    visit(tree, ())
-    return found
-
-
-def learners_source(address: str) -> str:
-    try:
-        return (ROOT / "katas" / f"{address}.py").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def parsed(source: str) -> ast.Module:
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
 
 
 def drawn(error: BaseException) -> list[str]:

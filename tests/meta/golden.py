@@ -237,7 +237,7 @@ CASES = {
         edits={"class Gate(": "class Gates("},
         told="""
             katas/{kata}.py defines no Gate
-            it has Gates in line 8: was Gate renamed? The tests need its name from the specification
+            it has Gates in line 8: was Gate renamed? The tests need its name as specified
             """,
     ),
     "empty": Case(
