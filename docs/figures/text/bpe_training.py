@@ -19,7 +19,7 @@ def draw() -> Figure:
     axes.text(0.3, 0.4, "merge", fontsize=12, fontweight="bold")
     axes.text(LEFT, 0.4, "the pieces, a row after each merge", fontsize=12, fontweight="bold")
     right = LEFT + sum(map(len, pieces)) * BYTE + len(pieces) * GAP
-    axes.text(right, 0.4, "count of the pair", fontsize=12, fontweight="bold")
+    axes.text(right, 0.4, "count", fontsize=12, fontweight="bold")
     for step in range(MERGES + 1):
         y, newest = TOP + step * ROW, 255 + step
         if step == 0:
