@@ -51,7 +51,7 @@ def checked(function: Any) -> Any:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        if not _checking.get() or is_compiling():
+        if is_compiling() or not _checking.get():
             return function(*args, **kwargs)
         try:
             arguments = signature.bind(*args, **kwargs).arguments
