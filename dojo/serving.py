@@ -22,7 +22,6 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -187,9 +186,7 @@ def forget() -> dict[str, ModuleType]:
     return dropped
 
 
-def is_kata_file(path: Path) -> bool:
-    """Whether a file is a kata as served: a learner's, the reference, or a file that stands for one."""
-    served_files = {
-        getattr(module, "__file__", None) for name, module in sys.modules.items() if name.startswith("katas.")
-    }
-    return str(path) in served_files
+def served_files() -> set[str]:
+    """The files of the katas as they are loaded now: a learner's, the reference, or a file that stands for one."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("katas.")]
+    return {str(getattr(module, "__file__", "")) for module in modules}

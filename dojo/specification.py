@@ -6,7 +6,8 @@ from functools import cache
 
 from dojo import ROOT
 
-CLAUSE = re.compile(r"^ {4}(?P<slug>[a-z][a-z-]*) +(?P<sentence>\S.*(?:\n {5,}\S.*)*)$", re.MULTILINE)
+ENTRY = re.compile(r"^ {4}\S.*(?:\n {5,}\S.*)*$", re.MULTILINE)
+CLAUSE = re.compile(r"(?P<slug>[a-z][a-z0-9-]*) +(?P<sentence>\S.*)")
 NOT_ALLOWED = re.compile(r"^Not allowed: *(?P<names>[^.]+(?:\.\w[^.]*)*)\.\s*$", re.MULTILINE)
 Documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -28,15 +29,21 @@ def docstrings(address: str) -> tuple[str, ...]:
 
 @cache
 def clauses(address: str) -> dict[str, str]:
-    """The clauses of a kata: slug to sentence, in the order of the file. A slug that stands twice is a ValueError."""
+    """The clauses of a kata: slug to sentence, in the order of the file.
+
+    Raises ValueError for a slug that stands twice, and for a line among the clauses that is none.
+    """
     found: dict[str, str] = {}
     for text in docstrings(address):
         _, heading, rest = text.partition("Clauses:\n")
         block = re.split(r"\n(?=\S)", rest, maxsplit=1)[0] if heading else ""
-        for match in CLAUSE.finditer(block):
+        for entry in ENTRY.finditer(block):
+            match = CLAUSE.fullmatch(" ".join(entry[0].split()))
+            if not match:
+                raise ValueError(f"solutions/{address}.py: no clause, for want of a slug: {entry[0].strip()}")
             if match["slug"] in found:
                 raise ValueError(f"solutions/{address}.py states the clause {match['slug']} twice")
-            found[match["slug"]] = " ".join(match["sentence"].split())
+            found[match["slug"]] = match["sentence"]
     return found
 
 

@@ -11,7 +11,7 @@ from dojo import ROOT, specification
 from dojo.diagnosis import sentences
 from dojo.door import NEVER_IMPORTED, NotAllowed
 from dojo.misplaced import misplaced, missing_name
-from dojo.serving import KataUnavailable
+from dojo.serving import KataUnavailable, served_files
 from dojo.stubs import NOT_WRITTEN
 from dojo.typed import Mismatch
 
@@ -219,12 +219,10 @@ def first_line(error: BaseException) -> str:
 
 def frames_of(error: BaseException | None) -> list[Frame]:
     """The frames of an error that stand in a served kata, outermost first."""
-    from dojo.serving import is_kata_file
-
-    found, trace = [], error.__traceback__ if error else None
+    found, trace, files = [], error.__traceback__ if error else None, served_files()
     while trace:
         code = trace.tb_frame.f_code
-        if is_kata_file(Path(code.co_filename)):
+        if code.co_filename in files:
             found.append(Frame(Path(code.co_filename), trace.tb_lineno, code.co_qualname))
         trace = trace.tb_next
     return found

@@ -59,7 +59,7 @@ def checked(function: Any) -> Any:
             return function(*args, **kwargs)
         from jaxtyping import jaxtyped
 
-        axes: dict[str, int] = {}
+        axes: dict[str, Any] = {}
         with jaxtyped("context"):
             for name in (name for name in single if name in arguments and name in hints()):
                 fit(f"the argument {name} of {function.__qualname__}", arguments[name], hints()[name], axes)
@@ -79,7 +79,7 @@ def hints_of(function: Any) -> dict[str, Any]:
         return {}
 
 
-def fit(what: str, value: Any, hint: Any, axes: dict[str, int]) -> None:
+def fit(what: str, value: Any, hint: Any, axes: dict[str, Any]) -> None:
     """Raise Mismatch unless the value fits the annotation; learn the sizes of the axes that it names."""
     __tracebackhide__ = True
     from beartype import BeartypeConf
@@ -91,9 +91,18 @@ def fit(what: str, value: Any, hint: Any, axes: dict[str, int]) -> None:
         return
     if not fits:
         raise Mismatch(what, told_value(value), told_hint(hint, axes), value)
-    names = getattr(hint, "dim_str", "").split()
-    if names and len(names) == len(getattr(value, "shape", ())):
-        axes.update({name: size for name, size in zip(names, value.shape, strict=True) if name.isidentifier()})
+    if hasattr(hint, "dim_str") and hasattr(value, "shape"):
+        axes.update(sizes_of(hint.dim_str.split(), tuple(value.shape)))
+
+
+def sizes_of(names: list[str], shape: tuple[int, ...]) -> dict[str, Any]:
+    """The size of each axis that has a plain name; for `*axes`, which stands for any number of them, their sizes."""
+    starred = next((place for place, name in enumerate(names) if name.startswith("*")), None)
+    if starred is None:
+        return {name: size for name, size in zip(names, shape, strict=False) if name.isidentifier()}
+    end = len(shape) - (len(names) - starred - 1)
+    after = sizes_of(names[starred + 1 :], shape[end:])
+    return {**sizes_of(names[:starred], shape[:starred]), names[starred]: shape[starred:end], **after}
 
 
 def told_value(value: Any) -> str:
@@ -104,10 +113,12 @@ def told_value(value: Any) -> str:
     return "None" if value is None else f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def told_hint(hint: Any, axes: dict[str, int]) -> str:
+def told_hint(hint: Any, axes: dict[str, Any]) -> str:
     """An annotation as a learner speaks of it: axes by name, with their sizes where the arguments fixed them."""
     if hasattr(hint, "dim_str"):
         named = ", ".join(f"{name} {axes[name]}" if name in axes else name for name in hint.dim_str.split())
+        if named.startswith("*") and hint.dim_str in axes:
+            return f"{axes[hint.dim_str]} of {hint.__name__.partition('[')[0]}"
         return f"({named}) of {hint.__name__.partition('[')[0]}"
     return getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
 

@@ -62,8 +62,11 @@ def dealt(module: Module) -> Module:
     return module
 
 
-def close(actual: Any, expected: torch.Tensor, because: str, **looser: float) -> None:
-    """Assert that two tensors agree in shape, dtype and value; say because where they do not."""
+def close(actual: Any, expected: torch.Tensor, because: str, **looser: Any) -> None:
+    """Assert that two tensors agree in shape, dtype and value; say because where they do not.
+
+    The tolerance is that of TOLERANCE for the dtype; `rtol`, `atol` and `equal_nan` are those of torch.isclose.
+    """
     __tracebackhide__ = True
     if not isinstance(actual, torch.Tensor):
         pytest.fail(f"{said(actual)} came back, and no tensor: {because}")
@@ -71,11 +74,20 @@ def close(actual: Any, expected: torch.Tensor, because: str, **looser: float) ->
         pytest.fail(f"the shape is {tuple(actual.shape)}, expected {tuple(expected.shape)}: {because}")
     if actual.dtype != expected.dtype:
         pytest.fail(f"the dtype is {actual.dtype}, expected {expected.dtype}: {because}")
-    if not torch.allclose(actual, expected, **{**TOLERANCE.get(expected.dtype, {}), **looser}):
-        apart = (actual.double() - expected.double()).abs()
-        at = tuple(int(i) for i in torch.unravel_index(apart.nan_to_num(torch.inf).argmax(), apart.shape))
+    wrong = ~torch.isclose(actual, expected, **{**TOLERANCE.get(expected.dtype, {}), **looser})
+    if wrong.any():
+        apart = (actual.double() - expected.double()).abs().nan_to_num(torch.inf).masked_fill(~wrong, -1)
+        at = tuple(int(i) for i in torch.unravel_index(apart.argmax(), apart.shape))
         place = f" at {list(at)}" if at else ""
-        pytest.fail(f"{actual[at].item():.6g}{place}, expected {expected[at].item():.6g}: {because}")
+        pytest.fail(f"{both(actual[at].item(), expected[at].item(), place)}: {because}")
+
+
+def both(actual: float, expected: float, place: str) -> str:
+    """Two numbers, with as many digits as it takes to see that they differ."""
+    for digits in (6, 9, 12, 17):
+        if f"{actual:.{digits}g}" != f"{expected:.{digits}g}":
+            break
+    return f"{actual:.{digits}g}{place}, expected {expected:.{digits}g}"
 
 
 def same(actual: Any, expected: Any, because: str) -> None:

@@ -3,6 +3,8 @@
 import importlib
 import sys
 
+from dojo import missing
+
 CHECKS = {
     "stubs": "katas/ is what solutions/ gives, and on the stubs every test fails",
     "mistakes": "every mistake fails its clause, every test is failed by a mistake, drawn mutants die",
@@ -19,7 +21,10 @@ def main(argv: list[str]) -> int:
         print("\n".join(f"  {check:<9} {says}" for check, says in CHECKS.items()))
         return 0 if name in ("-h", "--help") else 2
     sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-    return int(importlib.import_module(f"dojo.check.{name}").main(rest))
+    try:
+        return int(importlib.import_module(f"dojo.check.{name}").main(rest))
+    except ModuleNotFoundError as error:
+        return missing.tell(error.name or "?")
 
 
 if __name__ == "__main__":

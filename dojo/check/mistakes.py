@@ -21,7 +21,7 @@ from dojo.check.arguments import chosen, parser
 from dojo.check.mutants import Mutant, drawn
 from dojo.check.trials import Result, Trial, run
 from dojo.curriculum import Kata
-from dojo.diagnosis import known, named, reach_file, sentence
+from dojo.diagnosis import Parts, alike, known, named, reach_file, sentence
 from dojo.serving import CHECKS, mistakes_file, mistakes_of, served, wrong_source
 
 
@@ -128,8 +128,8 @@ def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) 
     parts = known(kata.address, probe)
     found = []
     for name in (name for name in parts if name):
-        if (names := named(parts[name], parts)) != [name]:
-            found.append(f"{name} is not told apart by the probe: {', '.join(names) or 'nothing'} is named")
+        if named(parts[name], parts) != [name]:
+            found.append(f"{name} is not told apart by the probe: {confusion(name, parts)}")
         elif not any(
             sentence(kata.address, name) in lines
             for test, lines in results[name].told.items()
@@ -137,6 +137,16 @@ def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) 
         ):
             found.append(f"{name} is named in no failure of {mistakes[name]['breaks']}")
     return found
+
+
+def confusion(name: str, parts: dict[str, Parts]) -> str:
+    """Why a mistake is not told apart: on which parts of the probe it gives what others give."""
+    told = []
+    for part, seen in parts[name].items():
+        others = [other for other, theirs in parts.items() if other != name and alike(seen, theirs.get(part))]
+        if "" not in others:
+            told.append(f"on {part!r} it gives what {' and '.join(others) or 'no other'} gives")
+    return "; ".join(told) or "on every part it gives what the reference gives"
 
 
 def reach(kata: Kata, results: dict[str, Result], write: bool) -> list[str]:

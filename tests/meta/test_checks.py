@@ -53,7 +53,10 @@ def test_a_kata_whose_tests_bite_passes_and_shows_its_matrix(doubling):
         (TRIPLED + ODD.replace("+ 1", "+ ("), "'(' was never closed"),
         (TRIPLED + ODD.replace('"even"', '"odd"'), "odd breaks 'odd', which is no clause"),
         (TRIPLED + ODD + ODD.replace("one is", "a one is"), "two mistakes have the same name"),
-        (TRIPLED + ODD + ODD.replace('"odd"', '"again"'), "odd is not told apart by the probe: nothing is named"),
+        (
+            TRIPLED + ODD + ODD.replace('"odd"', '"again"'),
+            "again is not told apart by the probe: on 'three'",
+        ),
         (TRIPLED + ODD.replace("edits", "probed = false\nedits"), "odd is not probed, and no `because` says why"),
     ],
 )

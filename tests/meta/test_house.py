@@ -89,7 +89,7 @@ def test_packages_are_listed_in_full():
 def test_every_clause_has_a_test_a_paragraph_and_a_mistake(kata):
     clauses = list(specification.clauses(kata.address))
     tested = {slug for slugs in clauses_of_tests(kata).values() for slug in slugs}
-    told = re.findall(r"^- \*\*([a-z-]+)\*\* \S", kata.page.read_text(encoding="utf-8"), re.MULTILINE)
+    told = re.findall(r"^- \*\*([a-z0-9-]+)\*\* \S", kata.page.read_text(encoding="utf-8"), re.MULTILINE)
     broken = {mistake["breaks"] for mistake in mistakes_of(kata.address).values()}
     assert clauses, "the specification has no clauses"
     assert set(clauses) == tested, "clauses and tests differ"
@@ -104,7 +104,9 @@ def test_every_test_enforces_one_clause(kata):
 
 @each_kata
 def test_every_mistake_and_excuse_is_told_in_full(kata):
-    for mistake in mistakes_file(kata.address)["mistake"]:
+    mistakes = mistakes_file(kata.address).get("mistake", [])
+    assert mistakes, f"{relative(kata.mistakes)} has no mistakes"
+    for mistake in mistakes:
         extra = set(mistake) - {"name", "breaks", "says", "edits", "probed", "because"}
         assert not extra, f"{mistake['name']} has {extra}"
         assert re.fullmatch(r"[a-z0-9-]+", mistake["name"])
@@ -120,6 +122,11 @@ def test_the_reach_of_every_mistake_is_written_down(kata):
     reach, mistakes = reach_of(kata.address), mistakes_of(kata.address)
     assert list(reach) == list(mistakes)
     assert all(mistakes[name]["breaks"] in clauses for name, clauses in reach.items())
+
+
+@each_kata
+def test_the_readme_has_a_row_for_every_kata(kata):
+    assert f"| [{kata.address}](docs/{kata.address}.md) |" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @each_kata

@@ -51,6 +51,15 @@ def test_a_clause_stated_twice_is_an_error(clauses_of):
         clauses_of(function.format("a") + function.format("b"))
 
 
+def test_a_slug_may_hold_digits(clauses_of):
+    assert clauses_of('"""Kata.\n\nClauses:\n    float64  A sentence.\n"""\n') == {"float64": "A sentence."}
+
+
+def test_a_line_that_is_no_clause_is_an_error(clauses_of):
+    with pytest.raises(ValueError, match="no clause, for want of a slug: Dtype  The dtype is kept"):
+        clauses_of('"""Kata.\n\nClauses:\n    first  This.\n    Dtype  The dtype is kept.\n"""\n')
+
+
 def test_private_parts_specify_nothing(clauses_of):
     assert clauses_of('def _helper():\n    """Help.\n\n    Clauses:\n        hidden  No.\n    """\n') == {}
 

@@ -49,6 +49,21 @@ def test_an_axis_has_one_size_in_a_call():
     add(torch.zeros(3), torch.zeros(3))
 
 
+def test_any_number_of_axes_is_told_by_their_sizes():
+    @checked
+    def lost(x: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+        return x.sum(-1)
+
+    @checked
+    def split(x: Float[Tensor, "*axes width"]) -> Float[Tensor, "*axes heads width"]:
+        return x
+
+    with pytest.raises(Mismatch, match=r"is \(2,\) of torch.float32, expected \(2, 3\) of Float"):
+        lost(torch.zeros(2, 3))
+    with pytest.raises(Mismatch, match=r"is \(2, 3\) of .*, expected \(\*axes \(2,\), heads, width 3\) of Float"):
+        split(torch.zeros(2, 3))
+
+
 def test_what_fits_passes_through():
     assert project(torch.ones(2, 3, 4)).tolist() == [[4.0] * 3] * 2
 
