@@ -1,0 +1,1 @@
+"""The few tools that everything else is made of."""
