@@ -12,6 +12,7 @@ from dojo import specification
 
 NEVER_IMPORTED = {"solutions", "tests", "dojo", "conftest", "pytest", "_pytest", "hypothesis"}
 IMPORTERS = {"__import__", "import_module", "find_spec", "run_module", "run_path"}
+LOOKED_UP = IMPORTERS | {"getattr", "attrgetter", "methodcaller"}  # functions that take a name as a string
 
 
 class NotAllowed(ImportError):
@@ -41,7 +42,7 @@ def uses_of(names: tuple[str, ...], tree: ast.Module) -> list[tuple[str, int]]:
 
 
 def forbidden_names(names: tuple[str, ...], tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Names that are imported, called, taken as an attribute or spelt as a string; a learner's own are not meant."""
+    """Names that are imported, called, taken as an attribute or looked up by string; a learner's own are not meant."""
     forbidden = {name.rpartition(".")[2]: name for name in names}
     own = names_defined_in(tree)
     for node in ast.walk(tree):
@@ -50,15 +51,15 @@ def forbidden_names(names: tuple[str, ...], tree: ast.Module) -> Iterator[tuple[
                 said = [part for alias in aliases for part in alias.name.split(".")]
             case ast.ImportFrom(module=module, names=aliases, level=0):
                 said = [*(module or "").split("."), *(alias.name for alias in aliases)]
+            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=attr) if attr in own:
+                continue
             case ast.Attribute(attr=attr):
                 said = [attr]
             case ast.Name(id=name) if name not in own:
                 said = [name]
-            case ast.Constant(value=str() as text):
-                said = [text.partition(".")[0], text.rpartition(".")[2]]
             case _:
-                continue
-        yield from ((forbidden[name], node.lineno) for name in said if name in forbidden)
+                said = [part for text in looked_up(node, LOOKED_UP) for part in text.split(".")]
+        yield from ((forbidden[name], line_of(node)) for name in said if name in forbidden)
 
 
 def forbidden_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -69,16 +70,25 @@ def forbidden_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
                 said = [alias.name for alias in aliases]
             case ast.ImportFrom(module=str() as module, level=0):
                 said = [module]
-            case ast.Call(
-                func=ast.Name(id=function) | ast.Attribute(attr=function), args=[ast.Constant(value=str() as text), *_]
-            ):
-                said = [text] if function in IMPORTERS else []
-            case ast.Subscript(value=ast.Attribute(attr="modules"), slice=ast.Constant(value=str() as text)):
-                said = [text]
             case _:
-                continue
+                said = looked_up(node, IMPORTERS)
         tops = (name.replace("/", ".").partition(".")[0] for name in said)
-        yield from ((top, node.lineno) for top in tops if top in NEVER_IMPORTED)
+        yield from ((top, line_of(node)) for top in tops if top in NEVER_IMPORTED)
+
+
+def looked_up(node: ast.AST, functions: set[str]) -> list[str]:
+    """Strings by which something is looked up: handed to one of the functions, or a key of a module's names."""
+    match node:
+        case ast.Call(func=ast.Name(id=function) | ast.Attribute(attr=function), args=arguments) if (
+            function in functions
+        ):
+            return [text.value for text in arguments if isinstance(text, ast.Constant) and isinstance(text.value, str)]
+        case ast.Subscript(
+            value=ast.Attribute(attr="modules" | "__dict__") | ast.Call(func=ast.Name(id="vars" | "globals")),
+            slice=ast.Constant(value=str() as text),
+        ):
+            return [text]
+    return []
 
 
 def changed_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -104,6 +114,10 @@ def changed_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
             yield f"changing {ast.unparse(target)}", node.lineno
 
 
+def line_of(node: ast.AST) -> int:
+    return int(getattr(node, "lineno", 1))
+
+
 def names_defined_in(tree: ast.Module) -> set[str]:
     """Names that the file itself gives a meaning: a learner's own `softmax` is not PyTorch's."""
     own: set[str] = set()
@@ -112,6 +126,8 @@ def names_defined_in(tree: ast.Module) -> set[str]:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
                 own.add(name)
             case ast.Name(id=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
                 own.add(name)
             case ast.ImportFrom(names=aliases, level=level) if level:
                 own.update(alias.asname or alias.name for alias in aliases)

@@ -26,6 +26,9 @@ def found(source):
         "from tiktoken import get_encoding",
         "import importlib\nt = importlib.import_module('tiktoken.load')",
         "y = softmax(x)",
+        "import torch\ny = vars(torch)['softmax'](x, -1)",
+        "from operator import methodcaller\ny = methodcaller('softmax', -1)(x)",
+        "class C:\n    def f(self):\n        return self.softmax(1)",
     ],
 )
 def test_a_forbidden_name_is_found(source):
@@ -39,6 +42,10 @@ def test_a_forbidden_name_is_found(source):
         "from ..foundations.softmax import softmax\n\ny = softmax(1)",
         '"""Do not use scaled_dot_product_attention, tiktoken or softmax here."""',
         "# tiktoken.get_encoding\nx = 1",
+        'def f():\n    """softmax."""\n    raise ValueError("tiktoken")',
+        "curves = {'softmax': 1}\nprint(curves['softmax'])",
+        "class C:\n    def softmax(self, x):\n        return x\n\n    def f(self):\n        return self.softmax(1)",
+        "class C:\n    def __init__(self):\n        self.softmax = 1\n        print(self.softmax)",
         "softmax_of_scores = 1\nx.log_softmax(1)",
         "tiktoken_like = 'like tiktoken'",
     ],
