@@ -126,6 +126,11 @@ def said(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:60]} ... ({len(text)} characters)"
 
 
+def said_first(error: Exception) -> str:
+    """The first line of an error: torch's own may run over pages."""
+    return str(error).strip().partition("\n")[0][:200]
+
+
 @contextlib.contextmanager
 def refuses(error: type[Exception], *values: object) -> Iterator[None]:
     """Expect this very error, no subclass, with the text of every value in its message. No annotation is asked."""
@@ -139,9 +144,9 @@ def refuses(error: type[Exception], *values: object) -> Iterator[None]:
         raise  # nothing written yet is no refusal
     except Exception as raised:
         if type(raised) is not error:
-            pytest.fail(f"{expected}; a {type(raised).__name__} came instead: {raised}")
+            pytest.fail(f"{expected}; a {type(raised).__name__} came instead: {said_first(raised)}")
         missing = [str(value) for value in values if str(value) not in str(raised)]
         if missing:
-            pytest.fail(f"{expected}; the message does not name {' and '.join(missing)}: {raised}")
+            pytest.fail(f"{expected}; the message does not name {' and '.join(missing)}: {said_first(raised)}")
     else:
         pytest.fail(f"{expected}; nothing was refused")

@@ -17,22 +17,22 @@ def added(tmp_path_factory) -> Scratch:
     solution, test, figure = (text for language, text in blocks if language == "python")
     entry, mistakes, excuse = (text for language, text in blocks if language == "toml")
     scratch = Scratch(tmp_path_factory.mktemp("added") / "clone")
-    assert 'address = "foundations/tensors"' in entry
+    assert 'address = "foundations/averaging"' in entry
     scratch.write("katas/curriculum.toml", "# A track\n")
-    scratch.add("foundations/tensors", solution, test)
-    scratch.write("tests/foundations/tensors.mistakes.toml", mistakes + excuse)
+    scratch.add("foundations/averaging", solution, test)
+    scratch.write("tests/foundations/averaging.mistakes.toml", mistakes + excuse)
     scratch.write("docs/figures/foundations/__init__.py", "")
-    scratch.write("docs/figures/foundations/tensors.py", figure)
+    scratch.write("docs/figures/foundations/averaging.py", figure)
     return scratch
 
 
 @pytest.mark.parametrize(
     "argv",
     [
-        ("mistakes", "tensors", "--drawn", "all", "--write"),
-        ("stubs", "tensors"),
-        ("hollow", "tensors"),
-        ("figures", "--write", "tensors"),
+        ("mistakes", "averaging", "--drawn", "all", "--write"),
+        ("stubs", "averaging"),
+        ("hollow", "averaging"),
+        ("figures", "--write", "averaging"),
     ],
 )
 def test_the_pages_example_passes_the_pages_proofs(added, argv):
