@@ -3,11 +3,13 @@
 import contextlib
 import random
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import pytest
 import torch
 
+from dojo import texts
 from dojo.serving import KataUnavailable
 from dojo.typed import unchecked
 
@@ -41,6 +43,18 @@ SCRIPTS = {
     "control characters": "\x00\x07\x1b[0m\x7f\u200b\ufeff",
     "one letter": "a" * 100,
 }
+
+
+@cache
+def story() -> str:
+    """The short story that everyone shares, data/story.txt: about 23 KB of plain English."""
+    return texts.story().text
+
+
+@cache
+def language_reference() -> str:
+    """The reference of the Python language, about half a megabyte; it differs between versions of Python."""
+    return texts.language_reference().text
 
 
 def clause(name: str) -> pytest.MarkDecorator:

@@ -1,0 +1,50 @@
+"""The texts that the course works on: the story, the language reference inside Python, and any UTF-8 file."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from pydoc_data.topics import topics
+
+from dojo import ROOT
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, where it comes from, and the SHA-256 of its bytes, by which two people can tell that they have the same."""
+
+    name: str
+    text: str
+    sha256: str
+
+
+def story() -> Text:
+    """data/story.txt, about 23 KB of plain English: the same bytes for everyone."""
+    return read(ROOT / "data" / "story.txt")
+
+
+def language_reference() -> Text:
+    """The reference of the Python language, about half a megabyte, that lies inside every Python.
+
+    It differs from one version of Python to the next, and so does its SHA-256.
+    """
+    text = "\n\n".join(topics[topic].strip() for topic in sorted(topics)) + "\n"
+    return Text("the language reference inside Python", text, _sha256(text.encode()))
+
+
+def read(path: str | Path) -> Text:
+    """Any file of UTF-8, as it stands; only a byte order mark at its beginning is left out.
+
+    Raises ValueError, with the offset of the first wrong byte, for a file that is not UTF-8, and OSError for one that
+    cannot be read. The SHA-256 is that of the file.
+    """
+    content = Path(path).read_bytes()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        wrong = content[error.start]
+        raise ValueError(f"{path} is not UTF-8: byte 0x{wrong:02x} at offset {error.start} ({error.reason})") from None
+    return Text(str(path), text.removeprefix("\ufeff"), _sha256(content))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
