@@ -10,7 +10,7 @@ from dojo import ROOT
 
 @dataclass(frozen=True)
 class Text:
-    """A text, where it comes from, and the SHA-256 of its bytes, by which two people can tell that they have the same."""
+    """A text, where it comes from, and the SHA-256 of its bytes, which tells two people whether theirs is the same."""
 
     name: str
     text: str

@@ -112,6 +112,13 @@ class Scratch:
             if address.name != "__init__.py":
                 self.write(f"katas/{address.as_posix()}", stub_of(solution.read_text(encoding="utf-8")))
 
+    @classmethod
+    def at(cls, root: Path) -> "Scratch":
+        """A copy that is there already, a clone of another one say."""
+        scratch = cls.__new__(cls)
+        scratch.root = root
+        return scratch
+
     def path(self, name: str) -> Path:
         return self.root / name
 

@@ -1,0 +1,135 @@
+"""`dojo update`: a release's new katas, docstrings and tests, and not one written body touched."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dojo import curriculum, screen, updating
+from dojo.cli import json_option
+from dojo.git import GitError
+from dojo.updating import FRESH, GONE, KEPT, NEW, CannotUpdate, Change, Update
+
+WORDS = {NEW: "new", KEPT: "left alone", GONE: "no kata any more"}
+
+
+@click.command(short_help="Take a release's new katas, docstrings and tests; what you wrote stays.")
+@click.argument("release", required=False)
+@click.option("--check", is_flag=True, help="Only say what an update would bring.")
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Without git: bring the bodies of another copy of this repository into this one.",
+)
+@json_option()
+def command(release: str | None, check: bool, folder: Path | None, as_json: bool) -> None:
+    """Take a release's new katas, docstrings and tests.
+
+    RELEASE is a branch, a tag or a commit; left out, it is the main branch of the remote `upstream`, or else of
+    `origin`. Every body that you wrote stays as it is, committed or not; whatever is replaced is kept in .dojo/.
+    """
+    try:
+        if folder is not None:
+            if release or check:
+                raise click.UsageError("--from takes a folder and nothing else.")
+            tell_changes(updating.from_folder(folder), as_json)
+            return
+        wanted = release or updating.default_release()
+        updating.fetch(wanted)
+        plan = updating.prepare(wanted)
+        if not check and not plan.update.nothing:
+            updating.apply(plan)
+    except (CannotUpdate, GitError) as error:
+        raise click.ClickException(f"{error} Nothing was changed.") from None
+    if as_json:
+        screen.say_json(as_data(plan.update, check))
+    else:
+        tell(plan.update, wanted, check)
+
+
+def tell(update: Update, release: str, check: bool) -> None:
+    """What came, and what to do next."""
+    if update.nothing:
+        screen.say(f"nothing new: {release} is here already.")
+        return
+    screen.say((f"{'what would come' if check else 'updated'}: ", "bold"), f"{update.before[:9]} to {update.after[:9]}")
+    for line in update.news:
+        for wrapped in screen.prose(line, "  "):
+            screen.say(wrapped)
+    if update.changes:
+        screen.say()
+        tell_each(update.changes)
+    if check:
+        screen.say()
+        screen.say(("nothing was changed. ", "dim"), ("next: ", "bold"), ("dojo update", "bold cyan"))
+        return
+    if update.own_commits:
+        screen.say()
+        screen.say(("your own commits and the release are joined in one commit; `git log` shows it.", "dim"))
+    screen.say()
+    if update.requirements:
+        screen.say(("next: ", "bold"), ("python -m pip install -c constraints.txt -e .", "bold cyan"))
+    elif retest := [change for change in update.changes if change.written and change.tests]:
+        screen.say(("next: ", "bold"), (f"dojo test {last_word(retest[0].address)}", "bold cyan"))
+    else:
+        screen.say(("next: ", "bold"), ("dojo", "bold cyan"))
+
+
+def tell_each(changes: list[Change]) -> None:
+    """Each kata in a line, and below it what a learner should know."""
+    width = max(len(change.address) for change in changes)
+    for change in changes:
+        screen.say(f"  {change.address:{width}}  ", (in_words(change), "yellow" if change.kind == KEPT else "green"))
+        for note in change.notes:
+            for line in screen.wrapped(note, screen.columns() - 1, " " * (width + 4), " " * (width + 4)):
+                screen.say((line, "yellow"))
+
+
+def in_words(change: Change) -> str:
+    if change.kind != FRESH:
+        return WORDS[change.kind]
+    fresh = "tests fresh" if change.tests else "specification fresh"
+    return f"{fresh}, your bodies as they were" if change.written else f"{fresh}, not begun"
+
+
+def tell_changes(changes: list[Change], as_json: bool) -> None:
+    """What was brought over from another copy."""
+    if as_json:
+        screen.say_json([as_change(change) for change in changes])
+    elif not changes:
+        screen.say("nothing to bring over: no kata is begun there.")
+    else:
+        tell_each(changes)
+        screen.say()
+        screen.say(("next: ", "bold"), ("dojo", "bold cyan"))
+
+
+def last_word(address: str) -> str:
+    """How a learner names a kata; one that is new here is not in the curriculum that was read."""
+    try:
+        return curriculum.short(curriculum.find(address))
+    except curriculum.UnknownKata:
+        return address
+
+
+def as_data(update: Update, check: bool) -> dict[str, Any]:
+    """The update for scripts."""
+    return {
+        "before": update.before,
+        "after": update.after,
+        "done": not check and not update.nothing,
+        "requirements": update.requirements,
+        "news": update.news,
+        "katas": [as_change(change) for change in update.changes],
+    }
+
+
+def as_change(change: Change) -> dict[str, Any]:
+    return {
+        "kata": change.address,
+        "change": change.kind,
+        "written": change.written,
+        "tests": change.tests,
+        "notes": change.notes,
+    }

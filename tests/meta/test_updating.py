@@ -1,0 +1,291 @@
+"""`dojo update` on a clone that lags a release behind: everything new comes, and what is written stays."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from dojo.stubs import stub_of
+from tests.meta.scratch import DOUBLING, TEST_OF_DOUBLING, Scratch
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+OWN = DOUBLING.replace("    return number + number", "    # by hand\n    return 2 * number")
+FRESH = DOUBLING.replace("a number twice as large", "a number, doubled").replace(
+    "        even ", "        sign   The sign is kept.\n        even "
+)
+NEW_KATA = '''"""Kata: tripling."""
+
+
+def triple(number: int) -> int:
+    """Give back a number three times as large.
+
+    Clauses:
+        thrice  The result is the sum of three.
+    """
+    return number * 3
+'''
+
+
+def git(scratch, *words):
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    who = {f"GIT_{role}_{what}": "nobody" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    done = subprocess.run(
+        ["git", *words], cwd=scratch.root, env=own | who | quiet, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def commit(scratch, subject):
+    git(scratch, "add", "--all")
+    git(scratch, "commit", "-q", "-m", subject)
+
+
+@pytest.fixture
+def upstream(toys):
+    """The repository that releases come from, with the toys in its first one."""
+    toys.write(".gitattributes", "* text=auto eol=lf\n")
+    toys.write(".gitignore", "__pycache__/\n/.dojo/\n")
+    toys.write("CHANGELOG.md", "# Changelog\n\n- Doubling.\n")
+    git(toys, "init", "-q", "-b", "main")
+    commit(toys, "The first release")
+    return toys
+
+
+@pytest.fixture
+def learner(upstream, tmp_path):
+    """A clone of the first release."""
+    git(upstream, "clone", "-q", str(upstream.root), str(tmp_path / "learner"))
+    return Scratch.at(tmp_path / "learner")
+
+
+def release(upstream, solution=FRESH, test=TEST_OF_DOUBLING + "\n# more\n"):
+    """A second release: another docstring, other tests, a new kata, news."""
+    upstream.write("solutions/toys/doubling.py", solution)
+    upstream.write("katas/toys/doubling.py", stub_of(solution))
+    upstream.write("tests/toys/test_doubling.py", test)
+    upstream.add("toys/tripling", NEW_KATA, "# no tests yet\n")
+    upstream.write("CHANGELOG.md", "# Changelog\n\n- Tripling.\n- Doubling.\n")
+    commit(upstream, "The second release")
+
+
+def update(scratch, *words, **more):
+    return scratch.run("dojo", "update", *words, GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_SYSTEM=os.devnull, **more)
+
+
+def test_an_untouched_clone_moves_to_the_release(upstream, learner):
+    release(upstream)
+    done = update(learner)
+    assert done.returncode == 0, done.stderr
+    assert "  - Tripling.\n" in done.stdout
+    assert "- Doubling." not in done.stdout
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  toys/")]
+    assert lines == [["toys/doubling", "tests fresh, not begun"], ["toys/tripling", "new"]]
+    assert learner.read("katas/toys/doubling.py") == stub_of(FRESH)
+    assert learner.path("katas/toys/tripling.py").exists()
+    assert git(learner, "rev-parse", "HEAD") == git(upstream, "rev-parse", "HEAD")
+    assert git(learner, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["not committed", "committed"])
+def test_a_written_body_stays_and_its_docstring_is_fresh(upstream, learner, committed):
+    learner.write("katas/toys/doubling.py", OWN)
+    if committed:
+        commit(learner, "My doubling")
+    release(upstream)
+    done = update(learner)
+    assert done.returncode == 0, done.stderr
+    expected = FRESH.replace("    return number + number", "    # by hand\n    return 2 * number")
+    assert learner.read("katas/toys/doubling.py") == expected
+    assert "tests fresh, your bodies as they were" in done.stdout
+    assert done.stdout.endswith("next: dojo test doubling\n")
+    assert git(learner, "status", "--porcelain") == ("" if committed else " M katas/toys/doubling.py\n")
+    git(learner, "merge-base", "--is-ancestor", "origin/main", "HEAD")
+    assert learner.run("dojo", "test", "doubling").returncode == 0
+    assert update(learner).stdout == "nothing new: origin/main is here already.\n"
+    assert git(learner, "worktree", "list").count("\n") == 1
+
+
+def test_changes_on_top_of_a_commit_stay_uncommitted(upstream, learner):
+    learner.write("katas/toys/doubling.py", OWN)
+    commit(learner, "My doubling")
+    learner.write("katas/toys/doubling.py", OWN.replace("by hand", "on second thought"))
+    release(upstream)
+    assert update(learner).returncode == 0
+    assert "# on second thought\n    return 2 * number" in learner.read("katas/toys/doubling.py")
+    assert "a number, doubled" in learner.read("katas/toys/doubling.py")
+    assert "# by hand" in git(learner, "show", "HEAD:katas/toys/doubling.py")
+    assert git(learner, "status", "--porcelain") == " M katas/toys/doubling.py\n"
+
+
+def test_check_changes_nothing(upstream, learner):
+    learner.write("katas/toys/doubling.py", OWN)
+    commit(learner, "My doubling")
+    release(upstream)
+    head = git(learner, "rev-parse", "HEAD")
+    done = update(learner, "--check")
+    assert "toys/tripling  new" in done.stdout
+    assert "nothing was changed. next: dojo update\n" in done.stdout
+    assert git(learner, "rev-parse", "HEAD") == head
+    assert learner.read("katas/toys/doubling.py") == OWN
+    data = json.loads(update(learner, "--check", "--json").stdout)
+    assert data["done"] is False
+    assert data["news"] == ["- Tripling."]
+    assert data["katas"][0] == {
+        "kata": "toys/doubling", "change": "fresh", "written": True, "tests": True, "notes": [],
+    }  # fmt: skip
+
+
+def test_a_file_that_python_cannot_read_is_left_alone_and_caught_up_with_later(upstream, learner):
+    learner.write("katas/toys/doubling.py", OWN + "\ndef (\n")
+    release(upstream)
+    done = update(learner)
+    assert done.returncode == 0, done.stderr
+    assert "left alone" in done.stdout
+    assert "Python cannot read it, line 14" in done.stdout
+    assert learner.read("katas/toys/doubling.py") == OWN + "\ndef (\n"
+    learner.write("katas/toys/doubling.py", OWN)
+    assert "specification fresh, your bodies as they were" in update(learner).stdout
+    assert "a number, doubled" in learner.read("katas/toys/doubling.py")
+
+
+def test_a_kata_that_is_withdrawn_goes_only_where_nothing_was_written(upstream, learner):
+    for name in ("solutions/toys/doubling.py", "katas/toys/doubling.py", "tests/toys/test_doubling.py"):
+        upstream.path(name).unlink()
+    commit(upstream, "Withdraw doubling")
+    learner.write("katas/toys/doubling.py", OWN)
+    commit(learner, "My doubling")
+    done = update(learner)
+    assert done.returncode == 0, done.stderr
+    assert "it is no kata any more; your file stays" in done.stdout
+    assert learner.read("katas/toys/doubling.py") == OWN
+    assert not learner.path("tests/toys/test_doubling.py").exists()
+
+
+def test_a_kata_that_is_withdrawn_and_was_not_begun_goes(upstream, learner):
+    upstream.path("katas/toys/doubling.py").unlink()
+    upstream.path("solutions/toys/doubling.py").unlink()
+    commit(upstream, "Withdraw doubling")
+    learner.write("notes.md", "mine\n")
+    commit(learner, "My notes")
+    assert update(learner).returncode == 0
+    assert not learner.path("katas/toys/doubling.py").exists()
+    assert learner.read("notes.md") == "mine\n"
+
+
+def test_a_change_of_ones_own_outside_the_katas_is_in_the_way_and_said(upstream, learner):
+    learner.write("CHANGELOG.md", "mine\n")
+    learner.write("katas/toys/doubling.py", OWN)
+    release(upstream)
+    done = update(learner)
+    assert done.returncode == 2
+    assert "CHANGELOG.md changed here and in the release." in done.stderr
+    assert "git stash" in done.stderr
+    assert done.stderr.endswith("Nothing was changed.\n")
+    assert learner.read("katas/toys/doubling.py") == OWN
+    commit(learner, "My changelog")
+    done = update(learner)
+    assert "CHANGELOG.md changed in your commits and in the release." in done.stderr
+    assert git(learner, "worktree", "list").count("\n") == 1
+    assert git(learner, "status", "--porcelain") == ""
+
+
+def test_a_file_in_the_place_of_a_new_one_is_in_the_way_and_said(upstream, learner):
+    learner.write("katas/toys/tripling.py", "mine = 1\n")
+    release(upstream)
+    done = update(learner)
+    assert done.returncode == 2
+    assert "the release brings katas/toys/tripling.py, and a file of yours is there." in done.stderr
+    assert learner.read("katas/toys/tripling.py") == "mine = 1\n"
+
+
+def test_a_file_of_ones_own_that_is_not_in_the_way_stays(upstream, learner):
+    learner.write("notes.md", "mine\n")
+    learner.write("katas/toys/quadrupling.py", "# begun\n" + learner.read("katas/toys/quadrupling.py"))
+    release(upstream)
+    assert update(learner).returncode == 0
+    assert learner.read("notes.md") == "mine\n"
+    assert learner.read("katas/toys/quadrupling.py").startswith("# begun\n")
+
+
+def test_new_requirements_are_the_next_step(upstream, learner):
+    release(upstream)
+    upstream.write("pyproject.toml", upstream.read("pyproject.toml") + "\n# more\n")
+    commit(upstream, "More requirements")
+    assert update(learner).stdout.endswith("next: python -m pip install -c constraints.txt -e .\n")
+
+
+def test_a_deleted_file_comes_back_as_the_stub(upstream, learner):
+    learner.path("katas/toys/doubling.py").unlink()
+    release(upstream)
+    assert update(learner).returncode == 0
+    assert learner.read("katas/toys/doubling.py") == stub_of(FRESH)
+
+
+def test_a_fork_asks_upstream_and_not_its_origin(upstream, learner, tmp_path):
+    git(upstream, "clone", "-q", "--bare", str(learner.root), str(tmp_path / "fork.git"))
+    git(learner, "remote", "set-url", "origin", str(tmp_path / "fork.git"))
+    git(learner, "remote", "add", "upstream", str(upstream.root))
+    release(upstream)
+    done = update(learner)
+    assert done.returncode == 0, done.stderr
+    assert learner.path("katas/toys/tripling.py").exists()
+
+
+def test_a_release_can_be_named(upstream, learner):
+    release(upstream)
+    git(upstream, "tag", "v2")
+    upstream.write("katas/toys/later.py", "")
+    commit(upstream, "Later")
+    assert update(learner, "v2").returncode == 0
+    assert learner.path("katas/toys/tripling.py").exists()
+    assert not learner.path("katas/toys/later.py").exists()
+    assert "there is no v9 here" in update(learner, "v9").stderr
+
+
+@pytest.mark.parametrize("case", ["no remote", "no answer", "no git", "no common history", "in the middle"])
+def test_what_stands_in_the_way_is_said(upstream, learner, case, tmp_path):
+    words = []
+    if case == "no remote":
+        git(learner, "remote", "remove", "origin")
+        expected = "git remote add upstream"
+    elif case == "no answer":
+        shutil.rmtree(upstream.path(".git"))
+        expected = "origin cannot be asked what is new."
+    elif case == "no git":
+        expected = "not a git repository"
+        shutil.rmtree(learner.path(".git"))
+    elif case == "no common history":
+        git(learner, "checkout", "-q", "--orphan", "alone")
+        commit(learner, "Alone")
+        expected = "no history in common"
+    else:
+        learner.write(".git/MERGE_HEAD", git(learner, "rev-parse", "HEAD"))
+        expected = "git is in the middle of something"
+    done = update(learner, *words, GIT_CEILING_DIRECTORIES=str(tmp_path))
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith("Nothing was changed.\n")
+
+
+def test_without_git_the_bodies_of_another_copy_are_brought_over(upstream, learner):
+    learner.write("katas/toys/doubling.py", OWN)
+    shutil.rmtree(learner.path(".git"))
+    release(upstream)
+    done = upstream.run("dojo", "update", "--from", str(learner.root))
+    assert done.stdout.splitlines()[0].split(maxsplit=1) == [
+        "toys/doubling",
+        "specification fresh, your bodies as they were",
+    ]
+    expected = FRESH.replace("    return number + number", "    # by hand\n    return 2 * number")
+    assert upstream.read("katas/toys/doubling.py") == expected
+    again = upstream.run("dojo", "update", "--from", str(learner.root))
+    assert "it is begun here already, and was left alone" in again.stdout
+    assert upstream.read("katas/toys/doubling.py") == expected
+    assert (
+        "is no copy of this repository" in upstream.run("dojo", "update", "--from", str(learner.root / "katas")).stderr
+    )
