@@ -14,7 +14,12 @@ def show(as_json: bool) -> None:
     found = standings()
     if as_json:
         screen.say_json(as_data(found))
-        return
+    else:
+        tell(found)
+
+
+def tell(found: list[Standing]) -> None:
+    """The map on the screen."""
     done = sum(one.state == DONE for one in found)
     filled = BAR * done // max(len(found), 1)
     bar = (screen.glyph("full") * filled, "green"), (screen.glyph("empty") * (BAR - filled), "dim")

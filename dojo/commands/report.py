@@ -1,0 +1,84 @@
+"""`dojo report`: every kata that is begun is tested, and where you stand is told, also as Markdown for a page."""
+
+from pathlib import Path
+
+import click
+
+from dojo import curriculum, running, screen
+from dojo.cli import json_option
+from dojo.commands import the_map
+from dojo.commands.test import remember, unfinished
+from dojo.running import Limits, Verdict
+from dojo.standing import DONE, MISSING, NOT_STARTED, Standing, next_of, standings
+from dojo.standing import GREEN as IS_GREEN
+from dojo.standing import NONE as NO_VERDICT
+
+
+@click.command(short_help="Test every kata that is begun, and tell where you stand.")
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append the map as Markdown to a file, such as a job's summary.",
+)
+@json_option()
+def command(markdown: Path | None, as_json: bool) -> None:
+    """Test every kata that is begun, and tell where you stand.
+
+    Katas that are still stubs are not run. What is not finished borrows from the reference, as in `dojo test`. The exit
+    code is 0 whatever the verdicts are: a kata in the making is no error.
+    """
+    begun = [one.kata for one in standings() if one.state not in (NOT_STARTED, MISSING)]
+    for kata in begun:
+        verdict = running.run(kata, unfinished(kata), limits=Limits())
+        unsaved = remember(verdict)
+        if not as_json:
+            screen.say(*line(verdict))
+            if unsaved:
+                screen.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
+    found = standings()
+    if markdown is not None:
+        append(markdown, as_markdown(found))
+    if as_json:
+        screen.say_json(the_map.as_data(found))
+        return
+    if begun:
+        screen.say()
+    the_map.tell(found)
+
+
+def line(verdict: Verdict) -> list[screen.Part]:
+    """One verdict in a line."""
+    marks = list(verdict.clauses.values())
+    style = {IS_GREEN: "green", NO_VERDICT: "yellow"}.get(verdict.outcome, "red")
+    word = "no verdict" if verdict.outcome == NO_VERDICT else verdict.outcome
+    told = f"{marks.count('passed')} of {len(marks)} clauses"
+    why = f"  {verdict.why[0]}" if verdict.why else ""
+    return [(f"{word:10}", style), f"  {verdict.kata.address}  {told}", (why, "dim")]
+
+
+def as_markdown(found: list[Standing]) -> str:
+    """The map as a page: how far it is, a table for each part, and what comes next."""
+    done = sum(one.state == DONE for one in found)
+    lines = ["## LLM Katas", "", f"{done} of {len(found)} katas done.", ""]
+    for part, title in curriculum.parts().items():
+        rows = [one for one in found if one.kata.part == part]
+        if rows:
+            lines += [f"### {title}", "", "| | kata | clauses | book |", "|---|---|---|---|"]
+            lines += [row(one) for one in rows]
+            lines.append("")
+    if (upcoming := next_of(found)) is not None:
+        lines += [f"Next: `{the_map.command_next(upcoming)}`", ""]
+    return "\n".join(lines)
+
+
+def row(one: Standing) -> str:
+    kata, sign = one.kata, {DONE: "✅", NOT_STARTED: "⬜"}.get(one.state, "🚧")
+    return f"| {sign} {one.state} | {kata.title} (`{kata.address}`) | {one.green} of {one.clauses} | {kata.book} |"
+
+
+def append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror or error}") from None
