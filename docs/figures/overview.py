@@ -1,9 +1,11 @@
 """What stands at the end of the course: every kata in its place, from a text to the model's own sentences."""
 
+from itertools import pairwise
+
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from docs.figures.style import COOL, EDGE, FAINT, INK, WARM, cell, panel, save, shade
+from docs.figures.style import EDGE, FAINT, INK, WARM, cell, panel, save, shade
 
 WIDTH, HEIGHT = 10.4, 7.0
 BOX, TALL = 1.5, 0.5  # inches: a kata's box
@@ -23,7 +25,7 @@ def draw() -> Figure:
         cell(axes, x, y, name, fill, width, TALL, fontsize=9.5)
 
     def arrow(*corners: tuple[float, float]) -> None:
-        for here, there in zip(corners[:-2], corners[1:-1], strict=True):
+        for here, there in pairwise(corners[:-1]):
             axes.plot([here[0], there[0]], [here[1], there[1]], color=FAINT, linewidth=1.4)
         axes.annotate("", corners[-1], corners[-2], arrowprops=ARROW)
 
