@@ -167,8 +167,9 @@ def attempt(trial: Trial) -> Result:
     os.environ[ROOMS] = json.dumps(trial.rooms)
     os.environ["KATA_BRIEF"] = "1" if trial.brief else ""
     recorder = Recorder()
-    # Two of pytest's plugins collect garbage at the end of every run, which is a third of a trial's time.
-    left_out = ("cacheprovider", "randomly", "xdist", "unraisableexception", "threadexception")
+    # Two of pytest's plugins collect garbage at the end of every run, which is a third of a trial's time, and looking
+    # after log records is a seventh.
+    left_out = ("cacheprovider", "logging", "randomly", "xdist", "unraisableexception", "threadexception")
     options = ["--tb=no", *(word for name in left_out for word in ("-p", f"no:{name}"))]
     options += ["-x"] if trial.brief else []
     pytest.main([str(find(trial.address).tests), *options], plugins=[recorder])
