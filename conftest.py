@@ -24,11 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--solutions", action="store_true", help="test the reference in solutions/")
     group.addoption("--borrow", metavar="KATA,...", default="", help="take these katas from the reference")
     group.addoption("--mistake", metavar="KATA:NAME", default="", help="test the reference with a known mistake in it")
+    group.addoption("--quick", action="store_true", help="benchmarks: short lengths only")
     group.addoption("--hollow", action="store_true", help="test the reference with every public result zeroed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(name): the clause of the specification that a test enforces")
+    config.addinivalue_line("markers", "slow: of the mistakes, only those of the test's own clause are tried on it")
     from dojo.serving import CHECKS, ROOMS, rooms
 
     config.stash[BEFORE] = {name: os.environ.get(name) for name in (ROOMS, CHECKS)}

@@ -14,9 +14,11 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+from dojo.bare import can_check
 from dojo.wrapping import wrap_public
 
 _checking: ContextVar[bool] = ContextVar("checking", default=True)
+_met: set[str] = set()  # katas that were served before, in this process
 
 
 class Mismatch(Exception):
@@ -39,7 +41,21 @@ def unchecked() -> Iterator[None]:
 
 def check(module: ModuleType) -> None:
     """Check the public functions and methods of a served kata from now on."""
+    if not can_check():
+        return
+    if module.__name__ in _met:
+        forget_classes()
+    _met.add(module.__name__)
     wrap_public(module, checked)
+
+
+def forget_classes() -> None:
+    """Let beartype forget the annotations it has read: it knows them by their text, and a kata that is loaded anew
+    has other classes of the same names. Decorating a class that it takes for a redefined one makes it forget."""
+    from beartype import beartype
+
+    for _ in range(2):
+        beartype(type("Redefined", (), {"__module__": __name__}))
 
 
 def checked(function: Any) -> Any:

@@ -68,10 +68,11 @@ def examine(kata: Kata, matrix: bool, write: bool) -> Findings:
     findings.problems += malformed(kata, mistakes, source)
     if findings.problems:
         return findings
-    rooms = [{"*": "solutions"}, *({"*": "solutions", kata.address: f"solutions:{name}"} for name in mistakes)]
-    reference, *results = run(
-        [Trial(kata.address, room) for room in rooms], progress(f"{kata.name}: mistakes", len(rooms))
-    )
+    trials = [Trial(kata.address, {"*": "solutions"})]
+    for name, mistake in mistakes.items():
+        rooms = {"*": "solutions", kata.address: f"solutions:{name}"}
+        trials.append(Trial(kata.address, rooms, breaks=mistake["breaks"]))
+    reference, *results = run(trials, progress(f"{kata.name}: mistakes", len(trials)))
     if reference.red or not reference.outcomes:
         return Findings(kata, [f"the reference is not green: {reference.ended or reference.failed or 'no test ran'}"])
     by_name = dict(zip(mistakes, results, strict=True))

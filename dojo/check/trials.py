@@ -21,16 +21,21 @@ import psutil
 from dojo import ROOT
 
 TIME_LIMIT = 60.0
+BRIEF_LIMIT = 20.0  # of a drawn mutant: one that loops for ever is dead, and should not be waited for
 MEMORY_LIMIT = 4 * 2**30
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A kata's tests under some rooms; `brief` stops at the first failure and leaves the diagnosis out."""
+    """A kata's tests under some rooms; `brief` stops at the first failure and leaves the diagnosis out.
+
+    Of the tests marked slow, only those of the clause `breaks` run, where one is named; brief, they come last.
+    """
 
     address: str
     rooms: dict[str, str]
     brief: bool = False
+    breaks: str = ""
 
 
 @dataclass
@@ -83,6 +88,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[str] | None = None
+        self.warm = False  # the first trial of a process imports torch
 
     def __enter__(self) -> "Worker":
         return self
@@ -103,7 +109,8 @@ class Worker:
         with contextlib.suppress(OSError):
             self.process.stdin.write(json.dumps(asdict(trial)) + "\n")
             self.process.stdin.flush()
-        line, why = self.answer(TIME_LIMIT)
+        line, why = self.answer(BRIEF_LIMIT if trial.brief and self.warm else TIME_LIMIT)
+        self.warm = bool(line)
         if line:
             return Result(**json.loads(line))
         self.process.kill()
@@ -137,8 +144,16 @@ class Worker:
 class Recorder:
     """A pytest plugin that keeps each test's outcome, clause and told lines."""
 
-    def __init__(self) -> None:
-        self.result = Result()
+    def __init__(self, trial: Trial) -> None:
+        self.trial, self.result = trial, Result()
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        wanted = slow
+        if self.trial.breaks:
+            wanted = [item for item in slow if item.get_closest_marker("clause").args == (self.trial.breaks,)]
+        if self.trial.brief or len(wanted) < len(slow):
+            items[:] = [item for item in items if item not in slow] + wanted
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.when != "call" and report.passed:
@@ -166,7 +181,7 @@ def attempt(trial: Trial) -> Result:
         del sys.modules[name]
     os.environ[ROOMS] = json.dumps(trial.rooms)
     os.environ["KATA_BRIEF"] = "1" if trial.brief else ""
-    recorder = Recorder()
+    recorder = Recorder(trial)
     # Two of pytest's plugins collect garbage at the end of every run, which is a third of a trial's time, and looking
     # after log records is a seventh.
     left_out = ("cacheprovider", "logging", "randomly", "xdist", "unraisableexception", "threadexception")

@@ -44,6 +44,15 @@ def test_a_kata_whose_tests_bite_passes_and_shows_its_matrix(doubling):
         assert line in run.stdout, run.stdout
 
 
+def test_a_slow_test_runs_only_for_the_mistakes_of_its_clause(doubling):
+    mark = '@pytest.mark.clause("even")'
+    doubling.scratch.write("tests/toys/test_doubling.py", TEST_OF_DOUBLING.replace(mark, f"@pytest.mark.slow\n{mark}"))
+    run = doubling(TRIPLED + ODD, "mistakes", "doubling", "--drawn", "all", "--write")
+    assert "test_the_double_is_the_sum[3]  ##" in run.stdout, run.stdout
+    assert "test_a_double_is_even          .#" in run.stdout
+    assert "3 mutants: 3 killed, 0 excused, 0 alive, 0 problems" in run.stdout
+
+
 @pytest.mark.parametrize(
     ("mistakes", "said"),
     [
@@ -109,7 +118,7 @@ def test_a_mutant_that_never_ends_is_ended(doubling):
         "    return number + number", "    n = number\n    while n > 0:\n        n -= 1\n    return number + number"
     )
     doubling.scratch.write("solutions/toys/doubling.py", solution)
-    trials = doubling.scratch.read("dojo/check/trials.py").replace("TIME_LIMIT = 60.0", "TIME_LIMIT = 10.0")
+    trials = doubling.scratch.read("dojo/check/trials.py").replace("TIME_LIMIT = 60.0", "TIME_LIMIT = 20.0")
     doubling.scratch.write("dojo/check/trials.py", trials)
     run = doubling(TRIPLED + ODD, "mistakes", "doubling", "--drawn", "all", "--write")
     assert "no test notices line 13: n -= 1  ->  pass" not in run.stdout

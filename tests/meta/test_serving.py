@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from dojo.hollow import zeroed
 from tests.meta.scratch import DOUBLING, Scratch
 
 MISTAKE = """[[mistake]]
@@ -52,6 +53,21 @@ def test_a_hollow_kata_gives_nothing(shop):
     run = shop.run("pytest", "tests/toys", "--hollow")
     assert outcome(run) == "3 failed, 1 passed"
     assert "double(3) gave 0" in run.stdout
+
+
+def test_an_object_of_a_hollow_kata_holds_nothing():
+    class Number:
+        def __init__(self, data, parts=()):
+            self.data, self.parts, self.other = data, parts, None
+
+    Number.__module__ = "katas.toys.numbers"
+    part = Number(1.5)
+    made = Number(2.5, (part,))
+    made.other = part
+    hollow = zeroed(made)
+    assert type(hollow) is Number
+    assert (hollow.data, hollow.parts, hollow.other) == (0.0, (), part), "numbers and containers go, other objects stay"
+    assert (made.data, made.parts, part.data) == (2.5, (part,), 1.5), "what came may be somebody's: it is copied"
 
 
 @pytest.mark.parametrize(

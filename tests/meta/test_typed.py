@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dojo.typed import Mismatch, checked, unchecked
+from dojo.typed import Mismatch, checked, forget_classes, unchecked
 
 
 @checked
@@ -103,3 +103,21 @@ def test_integers_are_no_floats():
 
     with pytest.raises(Mismatch, match=r"\(2,\) of torch.float32, expected \(n\) of Int"):
         f(torch.zeros(2))
+
+
+def test_a_class_that_is_defined_anew_is_the_one_that_is_asked_for():
+    """As when a kata is loaded a second time: its classes have the same names, and are others."""
+    for _ in range(2):
+        forget_classes()
+
+        class Number:
+            pass
+
+        @checked
+        def f(first: Number | float, rest: list[Number]) -> None:
+            return None
+
+        f(Number(), [Number()])
+        f(1, [])
+        with pytest.raises(Mismatch, match="the argument first of"):
+            f("1", [])
