@@ -13,6 +13,8 @@ import pytest
 
 from tests.meta.scratch import Scratch
 
+pytest.importorskip("click", reason="dojo's commands need click")
+
 ROUNDS = 7
 COMMANDS = {
     "dojo": ["-m", "dojo"],

@@ -13,9 +13,9 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
-import regex
 
-from katas.text.bpe_training import SPLIT_PATTERN, train_bpe
+regex = pytest.importorskip("regex", reason="training a byte-pair encoding needs the package regex")
+from katas.text.bpe_training import SPLIT_PATTERN, train_bpe  # noqa: E402
 
 HELP = "\n".join(topics[name] for name in sorted(topics))  # the language reference inside every Python, about 465 KB
 
