@@ -2,9 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-import json
-import regex
-from .bpe_training import SPLIT_PATTERN
 from typing import Self, SupportsIndex
 
 
@@ -13,6 +10,7 @@ class BPETokenizer:
 
     `vocab` has the bytes of each id and `merges` the pairs of byte strings to join, as train_bpe returns them.
     `special_tokens`, a list or a tuple of str, are markers that become one id each; None is as good as ().
+    train_bpe and SPLIT_PATTERN are those of text/bpe_training.
 
     Clauses:
         joined       A piece is its single UTF-8 bytes at first. As long as any two neighbours are a pair in merges, one
@@ -68,79 +66,38 @@ class BPETokenizer:
     Source: Sennrich et al. 2016, section 3.2; Radford et al. 2019, section 2.2; book section 2.5 uses one.
     """
 
-    def __init__(self, vocab, merges, special_tokens=()):
-        self.vocab = dict(vocab)
-        self.kind = "merges"
-        self.ids = {b: i for i, b in vocab.items()}
-        self.merges = merges
-        self.special = list(special_tokens or [])
-        for t in self.special:
-            if t.encode() not in self.ids:
-                self.vocab[len(self.vocab)] = t.encode()
-                self.ids[t.encode()] = len(self.vocab) - 1
+    def __init__(
+        self,
+        vocab: Mapping[int, bytes],
+        merges: Sequence[tuple[bytes, bytes]],
+        special_tokens: Sequence[str] | None = (),
+    ) -> None:
+        raise NotImplementedError
 
     @classmethod
-    def from_ranks(cls, ranks, special_tokens=()):
-        t = cls({r: b for b, r in ranks.items()}, [], list(special_tokens or []))
-        t.merges = [(b[:-1], b[-1:]) for b in sorted(ranks, key=ranks.get) if len(b) > 1]
-        return t
+    def from_ranks(
+        cls, ranks: Mapping[bytes, int], special_tokens: Mapping[str, int] | Sequence[str] | None = ()
+    ) -> Self:
+        """A tokenizer from tiktoken's ranks, which need no merges."""
+        raise NotImplementedError
 
-    def _piece(self, p):
-        parts = [bytes([b]) for b in p.encode()]
-        rank = {m: i for i, m in enumerate(self.merges)}
-        while len(parts) > 1:
-            best = min(range(len(parts) - 1), key=lambda i: rank.get((parts[i], parts[i + 1]), 10**9))
-            if (parts[best], parts[best + 1]) not in rank:
-                break
-            parts[best : best + 2] = [parts[best] + parts[best + 1]]
-        return [self.ids[x] for x in parts]
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+        raise NotImplementedError
 
-    def encode(self, text):
-        out = []
-        parts = (
-            regex.split("(" + "|".join(map(regex.escape, sorted(self.special, key=len, reverse=True))) + ")", text)
-            if self.special
-            else [text]
-        )
-        for part in parts:
-            if part in self.special:
-                out.append(self.ids[part.encode()])
-            else:
-                for m in regex.findall(SPLIT_PATTERN, part):
-                    out += self._piece(m)
-        return out
+    def encode_iterable(self, chunks: Iterable[str]) -> Iterator[int]:
+        """The ids of a text that comes in chunks, such as the lines of a file, one by one and long before its end."""
+        raise NotImplementedError
 
-    def encode_iterable(self, chunks):
-        buf = ""
-        for c in chunks:
-            buf += c
-            pieces = regex.findall(SPLIT_PATTERN, buf)
-            if len(pieces) > 2:
-                keep = "".join(pieces[-2:])
-                yield from self.encode(buf[: len(buf) - len(keep)])
-                buf = keep
-        yield from self.encode(buf)
+    def decode(self, ids: Iterable[SupportsIndex]) -> str:
+        """The text of ids."""
+        raise NotImplementedError
 
-    def decode(self, ids):
-        return b"".join(self.vocab[i] for i in ids).decode("utf-8", errors="replace")
-
-    def save(self, path):
-        with open(path, "w") as f:
-            json.dump(
-                {
-                    "vocab": {i: list(b) for i, b in self.vocab.items()},
-                    "merges": [[list(a), list(b)] for a, b in self.merges],
-                    "special": self.special,
-                },
-                f,
-            )
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the tokenizer to a file."""
+        raise NotImplementedError
 
     @classmethod
-    def load(cls, path):
-        with open(path) as f:
-            d = json.load(f)
-        return cls(
-            {int(i): bytes(b) for i, b in d["vocab"].items()},
-            [(bytes(a), bytes(b)) for a, b in d["merges"]],
-            d["special"],
-        )
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a tokenizer from a file that save has written."""
+        raise NotImplementedError
