@@ -979,6 +979,9 @@ def test_ids_and_tokens_of_other_types_are_refused(token_id, token, wrong):
         BPETokenizer({**BYTES, token_id: token}, [])
     with refuses(TypeError, wrong):
         BPETokenizer.from_ranks({**{token: rank for rank, token in BYTES.items()}, token: token_id})
+    if not isinstance(token_id, int):
+        with refuses(TypeError, wrong):
+            BPETokenizer.from_ranks({token: rank for rank, token in BYTES.items()}, {"<a>": token_id})
 
 
 @clause("twice")
