@@ -40,19 +40,20 @@ class Widths:
     """How wide the columns are: what the screen cannot hold goes, the minutes first, then the book's section."""
 
     def __init__(self, found: list[Standing]):
+        self.room = ROOM if screen.columns() >= 60 else 1  # between two columns
         self.name = max([4, *(len(curriculum.short(one.kata)) for one in found)])
         self.clauses = max([len(CLAUSES), *(len(clauses_of(one)) for one in found)])
         self.book = max([len(BOOK), *(len(book_of(one)) for one in found)])
         self.minutes = max([len(MINUTES), *(len(minutes_of(one)) for one in found)])
         self.title = max([0, *(len(one.kata.title) for one in found)])
-        fixed = ROOM + 2 + WORD + ROOM + self.name + ROOM + self.clauses
-        space = screen.columns() - 1 - fixed - ROOM
+        fixed = self.room + 2 + WORD + self.room + self.name + self.room + self.clauses
+        space = screen.columns() - 1 - fixed - self.room
         least = min(self.title, 16)
-        if space - self.minutes - ROOM < self.book + ROOM + least:
+        if space - self.minutes - self.room < self.book + self.room + least:
             self.minutes = 0
-        if space - self.book - ROOM < least:
+        if space - self.book - self.room < least:
             self.book = 0
-        space -= sum(width + ROOM for width in (self.book, self.minutes) if width)
+        space -= sum(width + self.room for width in (self.book, self.minutes) if width)
         self.title = min(self.title, space) if space >= 8 else 0
 
 
@@ -63,12 +64,12 @@ def heading(widths: Widths) -> str:
     columns.append(f"{CLAUSES:>{widths.clauses}}")
     columns += [f"{BOOK:{widths.book}}"] if widths.book else []
     columns += [f"{MINUTES:>{widths.minutes}}"] if widths.minutes else []
-    return " " * ROOM + (" " * ROOM).join(columns).rstrip()
+    return " " * widths.room + (" " * widths.room).join(columns).rstrip()
 
 
 def line(one: Standing, widths: Widths) -> list[screen.Part]:
     """One kata: sign and word of its state, name, title, clauses, section, minutes."""
-    style, gap = screen.STYLES[one.state], " " * ROOM
+    style, gap = screen.STYLES[one.state], " " * widths.room
     parts: list[screen.Part] = [gap, (f"{screen.glyph(one.state)} {one.state:{WORD}}", style), gap]
     parts += [(f"{curriculum.short(one.kata):{widths.name}}", "bold"), gap]
     if widths.title:

@@ -246,7 +246,11 @@ def test_every_head_is_a_causal_attention_with_weights_of_its_own(bias):
     seen = {name: tuple(value.shape) for name, value in wrapper.named_parameters()}
     one = {f"{name}.weight": (2, 3) for name in PROJECTIONS} | {f"{name}.bias": (2,) for name in PROJECTIONS if bias}
     expected = {f"heads.{head}.{name}": shape for head in range(4) for name, shape in one.items()}
-    because = "one module in several places of the list counts once" if len(seen) < len(expected) else "expected 4 times weights of (2, 3)"
+    because = (
+        "one module in several places of the list counts once"
+        if len(seen) < len(expected)
+        else "expected 4 times weights of (2, 3)"
+    )
     assert seen == expected, f"num_heads=4, d_out=2, qkv_bias={bias}: the parameters are {seen}: {because}"
     extra = [name for name in wrapper.state_dict() if name not in expected]
     assert not extra, f"the state dict also holds {extra}: what can be derived need not be saved"
