@@ -12,11 +12,12 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
-import tiktoken
 
-from katas.text.bpe_tokenizer import BPETokenizer
-from katas.text.bpe_training import SPLIT_PATTERN, train_bpe
-from tests.support import gpt2
+pytest.importorskip("regex", reason="the kata needs the package regex")
+tiktoken = pytest.importorskip("tiktoken", reason="the speed is held against tiktoken, which is not installed")
+from katas.text.bpe_tokenizer import BPETokenizer  # noqa: E402
+from katas.text.bpe_training import SPLIT_PATTERN, train_bpe  # noqa: E402
+from tests.support import gpt2  # noqa: E402
 
 END = "<|end|>"
 SIZE = 1_000_000
