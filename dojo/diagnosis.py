@@ -25,9 +25,9 @@ from dojo.typed import unchecked
 
 Probe = Callable[[Any], dict[str, Callable[[], Any]]]
 Parts = dict[str, Any]
+Groups = dict[str, list[tuple[Any, list[str]]]]
 
-
-_known: dict[str, dict[str, Parts]] = {}
+_known: dict[str, Groups] = {}
 _diagnosed: dict[str, tuple[ModuleType, list[str]]] = {}
 
 
@@ -40,7 +40,7 @@ def diagnosis(address: str, probe: Probe) -> list[str]:
     diagnosed, found = _diagnosed.get(address, (None, []))
     if diagnosed is not kata:
         if address not in _known:
-            _known[address] = known(address, probe)
+            _known[address] = grouped(known(address, probe))
         found = named(answers(kata, probe), _known[address])
         _diagnosed[address] = kata, found
     return found
@@ -56,9 +56,27 @@ def known(address: str, probe: Probe) -> dict[str, Parts]:
     return found
 
 
-def named(mine: Parts, theirs: dict[str, Parts]) -> list[str]:
-    """The mistakes that alone explain some part of what was seen; `theirs` has the reference under the name ""."""
-    matches = [[name for name, parts in theirs.items() if alike(seen, parts.get(part))] for part, seen in mine.items()]
+def grouped(theirs: dict[str, Parts]) -> Groups:
+    """For each part the results that differ, each with the names that give it: on most parts most mistakes agree."""
+    groups: Groups = {part: [] for parts in theirs.values() for part in parts}
+    for name, parts in theirs.items():
+        for part, results in groups.items():
+            mine = parts.get(part)
+            for result, names in results:
+                if alike(mine, result):
+                    names.append(name)
+                    break
+            else:
+                results.append((mine, [name]))
+    return groups
+
+
+def named(mine: Parts, groups: Groups) -> list[str]:
+    """The mistakes that alone explain some part of what was seen; `groups` has the reference under the name ""."""
+    matches = [
+        [name for result, names in groups.get(part, ()) if alike(seen, result) for name in names]
+        for part, seen in mine.items()
+    ]
     return list(dict.fromkeys(names[0] for names in matches if len(names) == 1 and names != [""]))
 
 

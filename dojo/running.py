@@ -94,9 +94,12 @@ def command(kata: Kata, borrowed: tuple[str, ...], solutions: bool, *more: str) 
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The child's environment: ours, less what could make pytest leave tests out."""
+    """The child's environment: ours, less what could make pytest leave tests out.
+
+    The tensors of tests are small, and torch's threads wait for each other longer than they work.
+    """
     own = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "KATA_ROOMS")}
-    return own | {"PYTHONIOENCODING": "utf-8:replace"} | more
+    return {"OMP_NUM_THREADS": "1"} | own | {"PYTHONIOENCODING": "utf-8:replace"} | more
 
 
 def run(

@@ -21,7 +21,7 @@ from dojo.check.arguments import chosen, parser
 from dojo.check.mutants import Mutant, drawn
 from dojo.check.trials import Result, Trial, run
 from dojo.curriculum import Kata
-from dojo.diagnosis import Parts, alike, known, named, reach_file, sentence
+from dojo.diagnosis import Parts, alike, grouped, known, named, reach_file, sentence
 from dojo.serving import CHECKS, mistakes_file, mistakes_of, served, wrong_source
 
 
@@ -31,6 +31,7 @@ class Findings:
 
     kata: Kata
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     mutants: int = 0
     survivors: list[Mutant] = field(default_factory=list)
     excused: int = 0
@@ -43,14 +44,16 @@ def main(argv: list[str]) -> int:
     arguments.add_argument("--write", action="store_true", help="write down which clauses each mistake fails")
     options = arguments.parse_args(argv)
     os.environ[CHECKS] = "1"  # what a probe answers has to be what it answers while tests run
-    failed = 0
+    problems = []
     for kata in chosen(options):
         findings = examine(kata, matrix=not options.no_matrix, write=options.write)
         if options.drawn != 0 and not findings.problems:
             draw(kata, options.drawn, findings)
-        failed += bool(findings.problems)
         report(findings)
-    return 1 if failed else 0
+        problems += told(kata, findings.problems)
+    if problems:
+        print("\nproblems:", *problems, sep="\n")  # once more, below all matrices
+    return 1 if problems else 0
 
 
 def amount(text: str) -> int | None:
@@ -75,6 +78,7 @@ def examine(kata: Kata, matrix: bool, write: bool) -> Findings:
     reference, *results = run(trials, progress(f"{kata.name}: mistakes", len(trials)))
     if reference.red or not reference.outcomes:
         return Findings(kata, [f"the reference is not green: {reference.ended or reference.failed or 'no test ran'}"])
+    findings.notes += [f"{test} takes {took:.2f} s and is not marked slow" for test, took in reference.long.items()]
     by_name = dict(zip(mistakes, results, strict=True))
     findings.problems += toothless(kata, mistakes, reference, by_name) + not_named(kata, mistakes, by_name)
     if not findings.problems:
@@ -127,9 +131,9 @@ def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) 
     if not (probe := getattr(test, "probe", None)):
         return ["the test file has no probe(kata)"]
     parts = known(kata.address, probe)
-    found = []
+    groups, found = grouped(parts), []
     for name in (name for name in parts if name):
-        if named(parts[name], parts) != [name]:
+        if named(parts[name], groups) != [name]:
             found.append(f"{name} is not told apart by the probe: {confusion(name, parts)}")
         elif not any(
             sentence(kata.address, name) in lines
@@ -209,17 +213,18 @@ def label(index: int) -> str:
 
 def report(findings: Findings) -> None:
     kata = findings.kata
-    print(
-        *(f"{kata.address}: {problem}" for problem in findings.problems),
-        sep="\n",
-        end="\n" if findings.problems else "",
-    )
+    for line in told(kata, findings.notes + findings.problems):
+        print(line)
     counted = f"{len(mistakes_of(kata.address))} mistakes"
     if findings.mutants:
         killed = findings.mutants - len(findings.survivors) - findings.excused
         counted += f", {findings.mutants} mutants: {killed} killed, {findings.excused} excused, "
         counted += f"{len(findings.survivors)} alive"
     print(f"{kata.address}: {counted}, {len(findings.problems)} problems", flush=True)
+
+
+def told(kata: Kata, lines: list[str]) -> list[str]:
+    return [f"{kata.address}: {line}" for line in lines]
 
 
 def progress(what: str, total: int) -> Any:

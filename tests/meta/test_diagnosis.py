@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dojo import diagnosis
-from dojo.diagnosis import alike, answers, named, sentences
+from dojo.diagnosis import alike, answers, grouped, named, sentences
 
 THEIRS = {
     "": {"numbers": 1, "refusal": "ValueError"},
@@ -30,7 +30,7 @@ THEIRS = {
     ],
 )
 def test_a_mistake_is_named_if_it_alone_matches(numbers, refusal, names):
-    assert named({"numbers": numbers, "refusal": refusal}, THEIRS) == names
+    assert named({"numbers": numbers, "refusal": refusal}, grouped(THEIRS)) == names
 
 
 def test_a_failure_tells_only_the_mistakes_that_fail_its_clause(monkeypatch):

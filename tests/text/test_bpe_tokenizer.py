@@ -1,6 +1,7 @@
 """A byte-pair tokenizer, clause by clause. The why: docs/text/bpe_tokenizer.md."""
 
 import json
+import math
 import random
 import sys
 import tempfile
@@ -687,26 +688,27 @@ def test_no_kind_of_text_is_waited_with(chunk):
 
 
 def seconds(function):
-    """The processor's seconds for a call, the least of three, or of fewer if they take long."""
-    taken = []
-    while len(taken) < 3 and sum(taken) < 0.5:
-        start = time.process_time()
-        function()
-        taken.append(time.process_time() - start)
-    return min(taken)
+    """The processor's seconds for a call."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
 
 
+@pytest.mark.slow
 @clause("linear")
 @pytest.mark.parametrize("cut_into", [list, lambda text: [text]], ids=["letters", "one chunk"])
 def test_ten_times_the_letters_take_ten_times_as_long(cut_into):
     tokenizer = BPETokenizer(*with_merges(*[("a" * 2**n, "a" * 2**n) for n in range(6)]))
     short, long = cut_into("a" * 600), cut_into("a" * 6_000)
     same(list(tokenizer.encode_iterable(short)), [*[261] * 9, 259, 258], "600 letters a, joined by twos, up to 64")
-    ratio = seconds(lambda: list(tokenizer.encode_iterable(long))) / seconds(
-        lambda: list(tokenizer.encode_iterable(short))
-    )
+    ratio, begun = math.inf, time.process_time()
+    while ratio == math.inf or time.process_time() - begun < 2:  # what else the machine does may slow one run, not all
+        fast = min(seconds(lambda: list(tokenizer.encode_iterable(short))) for _ in range(3))
+        ratio = min(ratio, seconds(lambda: list(tokenizer.encode_iterable(long))) / fast)
+        if ratio < 35:
+            return
     because = "something is looked at again at each join or chunk, as far as the piece goes"
-    assert ratio < 35, f"6 000 letters in one piece took {ratio:.0f} times as long as 600: {because}"
+    pytest.fail(f"6 000 letters in one piece took {ratio:.0f} times as long as 600: {because}")
 
 
 @pytest.mark.slow

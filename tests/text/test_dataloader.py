@@ -839,6 +839,7 @@ def test_the_number_of_workers_is_handed_on():
     same(seen, {0: 0, 1: 1, 2: 2, "not given": 0}, "num_workers, and the number of workers that the loader has")
 
 
+@pytest.mark.slow
 @clause("workers")
 def test_a_spawned_worker_reads_the_file(tmp_path):
     tokens = mapped(written(tmp_path))[100:]
