@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from dojo import texts
 from dojo.serving import KataUnavailable
@@ -94,6 +95,21 @@ def dealt(module: Module) -> Module:
         for name, parameter in module.named_parameters():
             parameter.copy_(numbers(*parameter.shape, seed=name, dtype=parameter.dtype))
     return module
+
+
+class OneDevice(TorchFunctionMode):
+    """Within it a call with tensors on two devices is refused, as a GPU refuses it: the meta device lets some through.
+
+    A single number, an index, and what is copied may lie elsewhere.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = [*args, *(kwargs or {}).values()]
+        tensors = [part for part in given if isinstance(part, torch.Tensor) and part.ndim > 0]
+        devices = sorted({part.device.type for part in tensors})
+        if len(devices) > 1 and function.__name__ not in ("__getitem__", "__setitem__", "copy_", "to", "type_as"):
+            raise RuntimeError(f"{function.__name__} was given tensors on {' and '.join(devices)}")
+        return function(*args, **(kwargs or {}))
 
 
 def close(actual: Any, expected: torch.Tensor, because: str, **looser: Any) -> None:

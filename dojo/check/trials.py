@@ -23,7 +23,6 @@ from dojo import ROOT
 TIME_LIMIT = 60.0
 BRIEF_LIMIT = 20.0  # of a drawn mutant: one that loops for ever is dead, and should not be waited for
 MEMORY_LIMIT = 4 * 2**30
-LONG = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,13 @@ class Trial:
 class Result:
     """What came of a trial: outcomes and told lines by test, or why there was no verdict.
 
-    `long` has the seconds of the tests that took longer than LONG and are not marked slow.
+    `seconds` has how long each test took that is not marked slow.
     """
 
     outcomes: dict[str, str] = field(default_factory=dict)
     clauses: dict[str, str] = field(default_factory=dict)
     told: dict[str, list[str]] = field(default_factory=dict)
-    long: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     ended: str = ""
 
     @property
@@ -166,8 +165,8 @@ class Recorder:
         test, properties = report.nodeid.partition("::")[2], dict(report.user_properties)
         self.result.outcomes[test] = report.outcome
         self.result.clauses[test] = properties.get("clause", "")
-        if report.duration > LONG and "slow" not in report.keywords:
-            self.result.long[test] = report.duration
+        if "slow" not in report.keywords:
+            self.result.seconds[test] = report.duration
         if report.failed:
             self.result.told[test] = properties.get("told", [str(report.longrepr)])
 

@@ -92,8 +92,9 @@ class MultiHeadAttention(nn.Module):
         if tokens > context_length:
             raise ValueError(f"{tokens} tokens do not fit a context_length of {context_length}")
         queries, keys, values = self._cut(self.W_query(x)), self._cut(self.W_key(x)), self._cut(self.W_value(x))
-        scores = queries @ keys.mT / keys.shape[-1] ** 0.5  # (batch, heads, tokens, tokens): a square for each head
-        scores = scores.masked_fill(self._future[:tokens, :tokens], -torch.inf)
+        # Squares cost the most: the queries are divided in their place, and what is hidden is overwritten.
+        scores = queries / keys.shape[-1] ** 0.5 @ keys.mT  # (batch, heads, tokens, tokens): a square for each head
+        scores = scores.masked_fill_(self._future[:tokens, :tokens], -torch.inf)
         weights = scores.softmax(dim=-1)
         mixed = self.dropout(weights) @ values  # (batch, heads, tokens, head_dim)
         joined = mixed.transpose(1, 2).flatten(2)  # (batch, tokens, d_out): each token's heads side by side again

@@ -12,7 +12,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from katas.attention.causal import CausalAttention
 from katas.attention.multihead import MultiHeadAttention, MultiHeadAttentionWrapper
-from tests.support import clause, close, dealt, numbers, refuses
+from tests.support import OneDevice, clause, close, dealt, numbers, refuses
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 LAYERS = (*PROJECTIONS, "out_proj")
@@ -199,7 +199,8 @@ def probe(kata):
     def moved():
         attention = made().to("meta")
         left_behind = [tuple(value.shape) for value in vars(attention).values() if isinstance(value, torch.Tensor)]
-        return made()(x), left_behind, tried(lambda: attention(x.to("meta")).device.type)
+        with OneDevice():
+            return made()(x), left_behind, tried(lambda: attention(x.to("meta")).device.type)
 
     return {
         "numbers": lambda: made(bias=True)(x),
@@ -724,7 +725,9 @@ def test_the_module_works_on_the_device_that_it_is_moved_to(device):
         pytest.skip(f"this machine has no {device}")
     attention, x = dealt(MultiHeadAttention(3, 4, 6, 0.0, 2)), numbers(2, 4, 3)
     expected = of_torch(attention, 2, x).detach()
-    seen = attention.to(device)(x.to(device))
+    attention, x = attention.to(device), x.to(device)
+    with OneDevice():
+        seen = attention(x)
     assert seen.device.type == device, f"module and input were moved to {device}, the output is on {seen.device}"
     if device != "meta":  # where tensors have shapes and no values
         close(seen.cpu(), expected, f"on {device} the numbers are others than on the CPU")

@@ -4,13 +4,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.overrides import TorchFunctionMode
 
 from katas.foundations.tensors import merge_heads, one_hot, pairwise_dot, rank, running_mean, split_heads
-from tests.support import clause, close, numbers, refuses, same
+from tests.support import OneDevice, clause, close, numbers, refuses, same
 
 SIZE, SEED = st.integers(1, 5), st.integers(0, 99)
-PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "tensordot", "einsum"}
 
 
 @st.composite
@@ -70,16 +68,6 @@ def seen_as(view, x):
     return x[:1].expand(x.shape)
 
 
-class AsOnGPU(TorchFunctionMode):
-    """A product of tensors on two devices is refused, as a GPU refuses it; the device meta alone lets it through."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        devices = sorted({part.device.type for part in args if isinstance(part, torch.Tensor)})
-        if function.__name__ in PRODUCTS and len(devices) > 1:
-            raise RuntimeError(f"a product needs tensors on one device, and was given some on {' and '.join(devices)}")
-        return function(*args, **(kwargs or {}))
-
-
 def probe(kata):
     """Small cases on which the known mistakes differ."""
     x = numbers(2, 5, 6)
@@ -124,7 +112,7 @@ def probe(kata):
         return found
 
     def devices():
-        with AsOnGPU():
+        with OneDevice():
             return [function(x.to("meta")).device.type for _, function, x, _ in cases(kata)]
 
     return {
@@ -350,7 +338,7 @@ def test_gradients_are_those_of_the_definition():
 @clause("device")
 def test_everything_happens_on_the_device_of_x():
     for name, function, x, definition in cases():
-        with AsOnGPU():
+        with OneDevice():
             seen = function(x.to("meta"))
         assert seen.device.type == "meta", f"{name}: x is on the device meta, and the result on {seen.device}"
         assert seen.shape == definition(x).shape, f"{name}: on the device meta the shape is {tuple(seen.shape)}"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.support import SCRIPTS, close, dealt, numbers, refuses, same
+from tests.support import SCRIPTS, OneDevice, close, dealt, numbers, refuses, same
 
 
 def test_numbers_are_the_same_everywhere():
@@ -106,3 +106,30 @@ def test_a_stub_is_no_refusal():
 def test_texts_cover_scripts_and_edges():
     assert "" in SCRIPTS.values()
     assert len({ord(letter) // 128 for text in SCRIPTS.values() for letter in text}) > 20
+
+
+@pytest.mark.parametrize(
+    "meet",
+    [
+        lambda here, there: there.masked_fill_(here > 0, 0),  # the meta device alone would let this one through
+        lambda here, there: there @ here,
+        lambda here, there: torch.add(there, other=here),
+    ],
+)
+def test_tensors_on_two_devices_may_not_meet(meet):
+    with OneDevice(), pytest.raises(RuntimeError, match="was given tensors on cpu and meta"):
+        meet(torch.ones(2, 2), torch.ones(2, 2, device="meta"))
+
+
+@pytest.mark.parametrize(
+    "meet",
+    [
+        lambda here, there: there[here.long()],
+        lambda here, there: there * here[0, 0],
+        lambda here, there: here.to(there) + there,
+        lambda here, there: there.copy_(here),
+    ],
+)
+def test_what_a_gpu_takes_from_elsewhere_may_be_elsewhere(meet):
+    with OneDevice():
+        assert meet(torch.ones(2, 2), torch.ones(2, 2, device="meta")).device.type == "meta"
