@@ -25,7 +25,6 @@ from dojo.curriculum import Kata
 from dojo.diagnosis import Parts, alike, grouped, known, named, reach_file, sentence
 from dojo.serving import CHECKS, mistakes_file, mistakes_of, served, wrong_source
 
-
 LONG = 0.3
 
 
