@@ -125,6 +125,8 @@ def told_value(value: Any) -> str:
     """A value as a learner speaks of it: a tensor by shape and dtype, the rest by type and a short repr."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{tuple(value.shape)} of {value.dtype}"
+    if inspect.isroutine(value):
+        return f"the function {value.__name__}, which was not called"
     text = repr(value)
     return "None" if value is None else f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 

@@ -14,7 +14,7 @@ from dojo.commands.test import unfinished
 from dojo.curriculum import find
 
 WHAT = ("attention",)
-SECONDS = {True: 0.7, False: 4.0}  # that all variants share at one length for one pass, quick or not
+SECONDS = {True: 0.6, False: 3.0}  # that all variants share at one length for one pass, quick or not
 
 
 @click.command(short_help="Your attention on the ladder beside the others: checked, then timed.")

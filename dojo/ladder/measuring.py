@@ -56,7 +56,7 @@ def in_turn(functions: dict[str, Callable[[], None]], device: str, budget: float
     found: dict[str, list[float]] = {name: [] for name in functions}
     until = time.perf_counter() + budget
     rounds = 0
-    while rounds < 3 or (rounds < 50 and time.perf_counter() < until):
+    while rounds < 2 or (rounds < 50 and time.perf_counter() < until):
         for name, function in functions.items():
             found[name].append(seconds_of(function, device))
         rounds += 1

@@ -67,7 +67,7 @@ def test_the_ladder(device, dtype, heads, head_dim, benchmark, capsys, request):
                 head_dim=head_dim,
                 batch=1 if device == "cpu" else 4,
                 lengths=lengths_for(device, quick),
-                budget=0.7 if quick else 4.0,
+                budget=0.6 if quick else 3.0,
             )
         )
 

@@ -121,3 +121,12 @@ def test_a_class_that_is_defined_anew_is_the_one_that_is_asked_for():
         f(1, [])
         with pytest.raises(Mismatch, match="the argument first of"):
             f("1", [])
+
+
+def test_a_function_that_was_not_called_is_told_as_such():
+    @checked
+    def f(x: Tensor) -> int:
+        return x.dim
+
+    with pytest.raises(Mismatch, match="the result of f is the function dim, which was not called, expected int"):
+        f(torch.zeros(2))
