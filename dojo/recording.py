@@ -40,7 +40,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     properties = dict(report.user_properties)
     told = properties.get("told") or ([str(report.longrepr)] if report.failed else [])
     if report.skipped:
-        told = [str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)]
+        why = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        told = [why.removeprefix("Skipped:").strip()]
     write(
         {
             "record": "test",

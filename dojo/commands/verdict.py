@@ -1,5 +1,6 @@
 """How `dojo test` tells a verdict: the clauses, the first failure in full, the others in a line each, what is next."""
 
+from collections import Counter
 from typing import Any
 
 from dojo import curriculum, screen
@@ -187,11 +188,10 @@ def tell_count(verdict: Verdict) -> None:
         verdict.outcome, ("no verdict", "bold yellow")
     )
     screen.say((word, style), "  ", f" {screen.glyph('dot')} ".join(parts))
-    for record in verdict.records:
-        if record["outcome"] not in (PASSED, FAILED):
-            screen.say(
-                (screen.cut(f"skipped: {record['test']}: {' '.join(record['told'])}", screen.columns() - 1), "dim")
-            )
+    skipped = Counter(" ".join(r["told"]) for r in verdict.records if r["outcome"] not in (PASSED, FAILED))
+    for why, times in skipped.items():
+        told = f"skipped, {times} test{'' if times == 1 else 's'}: {why}"
+        screen.say((screen.cut(told, screen.columns() - 1), "dim"))
 
 
 def celebrate(kata: Kata) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.meta.scratch import DOUBLING
+from tests.meta.scratch import DOUBLING, TEST_OF_DOUBLING
 
 
 def shown(scratch, *argv, **more):
@@ -31,6 +31,16 @@ def test_an_untouched_stub(toys):
         ],
         1,
     )
+
+
+def test_a_reason_to_skip_is_told_once(toys):
+    begins = "def test_the_double_is_the_sum(number):\n"
+    assert begins in TEST_OF_DOUBLING
+    skips = TEST_OF_DOUBLING.replace(begins, begins + '    pytest.skip("this machine has no abacus")\n')
+    toys.write("tests/toys/test_doubling.py", skips)
+    lines, code = shown(toys, "--solutions")
+    assert [line for line in lines if "skipped" in line] == ["skipped, 2 tests: this machine has no abacus"]
+    assert code == 0
 
 
 def test_a_wrong_kata(toys):
