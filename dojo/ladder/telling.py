@@ -66,6 +66,12 @@ def as_json(climbs: Sequence[Climb], checked: Sequence[str]) -> str:
     return json.dumps({"climbs": [climbed.as_data() for climbed in climbs], "checks": list(checked)}, indent=1) + "\n"
 
 
+def from_json(text: str) -> list[Climb]:
+    """The ladders of what as_json gave."""
+    climbs = json.loads(text)["climbs"]
+    return [Climb(**climbed | {"cells": [Cell(**cell) for cell in climbed["cells"]]}) for climbed in climbs]
+
+
 def _short(cell: Cell | None) -> str:
     """A cell in few characters."""
     if cell is None:
