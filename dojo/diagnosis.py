@@ -157,7 +157,7 @@ def sentences(address: str, clause: str, names: Sequence[str]) -> list[str]:
 def reach_of(address: str) -> dict[str, list[str]]:
     """The clauses that each mistake fails; empty where they have not been written down yet."""
     path = reach_file(address)
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return dict(json.loads(path.read_text(encoding="utf-8"))["reach"]) if path.is_file() else {}
 
 
 def reach_file(address: str) -> Path:

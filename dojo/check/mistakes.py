@@ -4,9 +4,14 @@ For each kata: the unedited reference passes; each edit fits; each mistake fails
 clause and no test is without a mistake; on the probe all probed mistakes are told apart, and each is named in a failure
 of its clause. --drawn N also draws N edits of the reference (or `all`); one that no test notices has to be excused in
 the mistakes file, with a reason.
+
+--write keeps what was found beside the tests, with a fingerprint of the files that it was found with. --changed proves
+in full what has changed since, and tries every other mistake on the tests of its own clause alone: nothing else can
+have come of the same files.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import math
@@ -21,9 +26,10 @@ from dojo import specification
 from dojo.check.arguments import chosen, parser
 from dojo.check.mutants import Mutant, drawn
 from dojo.check.trials import Result, Trial, run
-from dojo.curriculum import Kata
-from dojo.diagnosis import Parts, alike, grouped, known, named, reach_file, sentence
+from dojo.curriculum import Kata, prerequisites
+from dojo.diagnosis import Parts, alike, grouped, known, named, reach_file, reach_of, sentence
 from dojo.serving import CHECKS, mistakes_file, mistakes_of, served, wrong_source
+from dojo.standing import hash_of
 
 LONG = 0.3
 
@@ -44,12 +50,14 @@ def main(argv: list[str]) -> int:
     arguments = parser("mistakes", (__doc__ or "").splitlines()[0])
     arguments.add_argument("--drawn", type=amount, default=0, metavar="N", help="also draw N mutants a kata, or `all`")
     arguments.add_argument("--no-matrix", action="store_true", help="print the findings and not the matrices")
+    arguments.add_argument("--changed", action="store_true", help="prove in full only what has changed since --write")
     arguments.add_argument("--write", action="store_true", help="write down which clauses each mistake fails")
     options = arguments.parse_args(argv)
     os.environ[CHECKS] = "1"  # what a probe answers has to be what it answers while tests run
     problems = []
     for kata in chosen(options):
-        findings = examine(kata, matrix=not options.no_matrix, write=options.write)
+        alone = options.changed and not options.write and was_proved(kata)
+        findings = examine(kata, matrix=not options.no_matrix and not alone, write=options.write, alone=alone)
         if options.drawn != 0 and not findings.problems:
             draw(kata, options.drawn, findings)
         report(findings)
@@ -67,8 +75,11 @@ def amount(text: str) -> int | None:
     raise argparse.ArgumentTypeError(f"{text!r} is no number and not `all`")
 
 
-def examine(kata: Kata, matrix: bool, write: bool) -> Findings:
-    """Run the kata's tests on the reference and on every mistake, and look at what came out."""
+def examine(kata: Kata, matrix: bool, write: bool, alone: bool) -> Findings:
+    """Run the kata's tests on the reference and on every mistake, and look at what came out.
+
+    `alone`, each mistake meets the tests of its own clause and no others.
+    """
     findings = Findings(kata)
     mistakes, source = mistakes_of(kata.address), kata.solution.read_text(encoding="utf-8")
     findings.problems += malformed(kata, mistakes, source)
@@ -77,15 +88,19 @@ def examine(kata: Kata, matrix: bool, write: bool) -> Findings:
     trials = [Trial(kata.address, {"*": "solutions"})]
     for name, mistake in mistakes.items():
         rooms = {"*": "solutions", kata.address: f"solutions:{name}"}
-        trials.append(Trial(kata.address, rooms, breaks=mistake["breaks"]))
+        trials.append(Trial(kata.address, rooms, breaks=mistake["breaks"], alone=alone))
     reference, *results = run(trials, progress(f"{kata.name}: mistakes", len(trials)))
     if reference.red or not reference.outcomes:
         return Findings(kata, [f"the reference is not green: {reference.ended or reference.failed or 'no test ran'}"])
     findings.notes += slow([reference, *results])
     by_name = dict(zip(mistakes, results, strict=True))
-    findings.problems += toothless(kata, mistakes, reference, by_name) + not_named(kata, mistakes, by_name)
-    if not findings.problems:
-        findings.problems += reach(kata, by_name, write)
+    findings.problems += spared(mistakes, by_name) + not_named(kata, mistakes, by_name)
+    if alone:
+        findings.notes.append("unchanged since it was proved: every mistake met the tests of its own clause")
+    else:
+        findings.problems += unbitten(reference, by_name)
+        if not findings.problems:
+            findings.problems += reach(kata, by_name, write)
     if matrix:
         print_matrix(kata, reference, by_name)
     return findings
@@ -110,21 +125,25 @@ def malformed(kata: Kata, mistakes: dict[str, Any], source: str) -> list[str]:
     return found
 
 
-def toothless(kata: Kata, mistakes: dict[str, Any], reference: Result, results: dict[str, Result]) -> list[str]:
-    """Mistakes that do not fail their clause, and tests that no mistake fails."""
+def spared(mistakes: dict[str, Any], results: dict[str, Result]) -> list[str]:
+    """Mistakes that do not fail their clause."""
     found = []
     for name, result in results.items():
         if result.ended:
             found.append(f"{name}: {result.ended}")
         elif mistakes[name]["breaks"] not in {result.clauses[test] for test in result.failed}:
             found.append(f"{name} does not fail {mistakes[name]['breaks']}; it fails {result.failed or 'nothing'}")
+    return found
+
+
+def unbitten(reference: Result, results: dict[str, Result]) -> list[str]:
+    """Tests that no mistake fails."""
     bitten = {test for result in results.values() for test in result.failed}
-    found += [
+    return [
         f"no mistake fails {test}"
         for test, how in reference.outcomes.items()
         if how != "skipped" and test not in bitten
     ]
-    return found
 
 
 def slow(results: list[Result]) -> list[str]:
@@ -167,13 +186,26 @@ def reach(kata: Kata, results: dict[str, Result], write: bool) -> list[str]:
     """Write down, or compare with what is written, the clauses that each mistake fails: a failure tells no other."""
     order = list(specification.clauses(kata.address))
     found = {name: sorted({r.clauses[test] for test in r.failed}, key=order.index) for name, r in results.items()}
-    text = "{\n" + ",\n".join(f"  {json.dumps(name)}: {json.dumps(found[name])}" for name in found) + "\n}\n"
     file = reach_file(kata.address)
     if write:
+        lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(found[name])}" for name in found)
+        text = f'{{\n  "proved": "{fingerprint(kata)}",\n  "reach": {{\n{lines}\n  }}\n}}\n'
         file.write_text(text, encoding="utf-8", newline="\n")
-    elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+    elif list(reach_of(kata.address).items()) != list(found.items()):
         return [f"{file.name} is not what the mistakes do: python -m dojo.check mistakes --write {kata.name}"]
     return []
+
+
+def was_proved(kata: Kata) -> bool:
+    """Whether what is written down about a kata was found with the files as they are."""
+    file = reach_file(kata.address)
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["proved"] == fingerprint(kata)
+
+
+def fingerprint(kata: Kata) -> str:
+    """The hash of all that decides which tests a mistake fails: the tests, the mistakes, and the solutions they use."""
+    files = [kata.tests, kata.mistakes, kata.solution, *(needed.solution for needed in prerequisites(kata))]
+    return hashlib.sha256("".join(map(hash_of, files)).encode()).hexdigest()
 
 
 def draw(kata: Kata, most: int | None, findings: Findings) -> None:

@@ -29,13 +29,15 @@ MEMORY_LIMIT = 4 * 2**30
 class Trial:
     """A kata's tests under some rooms; `brief` stops at the first failure and leaves the diagnosis out.
 
-    Of the tests marked slow, only those of the clause `breaks` run, where one is named; brief, they come last.
+    Of the tests marked slow, only those of the clause `breaks` run, where one is named; brief, they come last. `alone`,
+    no tests run but those of that clause.
     """
 
     address: str
     rooms: dict[str, str]
     brief: bool = False
     breaks: str = ""
+    alone: bool = False
 
 
 @dataclass
@@ -152,10 +154,11 @@ class Recorder:
         self.trial, self.result = trial, Result()
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        own = [item for item in items if item.get_closest_marker("clause").args == (self.trial.breaks,)]
+        if self.trial.alone:
+            items[:] = own
         slow = [item for item in items if item.get_closest_marker("slow")]
-        wanted = slow
-        if self.trial.breaks:
-            wanted = [item for item in slow if item.get_closest_marker("clause").args == (self.trial.breaks,)]
+        wanted = [item for item in slow if item in own] if self.trial.breaks else slow
         if self.trial.brief or len(wanted) < len(slow):
             items[:] = [item for item in items if item not in slow] + wanted
 

@@ -89,7 +89,7 @@ says = "the width is never checked"
 edits = [{ swap = "if x.shape[1] != len(self.weight):", by = "if False:" }]
 """
 
-REACH = """{"added": ["ones", "scales"], "subtracted": ["ones", "scales"], "any-width": ["width"]}"""
+REACH = """{"reach": {"added": ["ones", "scales"], "subtracted": ["ones", "scales"], "any-width": ["width"]}}"""
 
 BUILT_ON_IT = '''"""Kata: two gates."""
 

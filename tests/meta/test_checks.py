@@ -1,5 +1,7 @@
 """The checks find what they are there to find: each is shown a repository in which one thing is wrong."""
 
+import json
+
 import pytest
 
 from tests.meta.scratch import DOUBLING, TEST_OF_DOUBLING
@@ -128,9 +130,27 @@ def test_a_mutant_that_never_ends_is_ended(doubling):
 def test_what_each_mistake_fails_is_written_down_and_kept_true(doubling):
     assert "doubling.reach.json is not what the mistakes do" in doubling(TRIPLED + ODD).stdout
     assert doubling(TRIPLED + ODD, "mistakes", "doubling", "--write").returncode == 0
-    assert doubling.scratch.read("tests/toys/doubling.reach.json").splitlines()[1] == '  "tripled": ["twice", "even"],'
+    written = doubling.scratch.read("tests/toys/doubling.reach.json")
+    assert written.splitlines()[3] == '    "tripled": ["twice", "even"],'
+    assert json.loads(written)["reach"] == {"tripled": ["twice", "even"], "odd": ["twice", "even"]}
     assert doubling(TRIPLED + ODD).returncode == 0
     assert "doubling.reach.json is not what the mistakes do" in doubling(ODD + TRIPLED).stdout
+
+
+def test_what_was_proved_and_has_not_changed_is_proved_in_short(doubling):
+    said = "unchanged since it was proved: every mistake met the tests of its own clause"
+    first = doubling(TRIPLED + ODD, "mistakes", "doubling", "--write", "--changed")
+    assert first.returncode == 0
+    assert said not in first.stdout
+    again = doubling(TRIPLED + ODD, "mistakes", "doubling", "--changed")
+    assert again.returncode == 0
+    assert said in again.stdout
+    assert said not in doubling(TRIPLED + ODD, "mistakes", "doubling").stdout
+    solution = doubling.scratch.read("solutions/toys/doubling.py")
+    doubling.scratch.write("solutions/toys/doubling.py", solution + "\n\nMORE = 1\n")
+    changed = doubling(TRIPLED + ODD, "mistakes", "doubling", "--changed")
+    assert changed.returncode == 0
+    assert said not in changed.stdout
 
 
 def test_an_edited_stub_is_found(toys):

@@ -27,7 +27,8 @@ def short(scratch):
         "dojo/ladder/ladder.py", scratch.read("dojo/ladder/ladder.py").replace("128 * 2**power", "8 * 2**power")
     )
     bench = scratch.read("dojo/commands/bench.py")
-    scratch.write("dojo/commands/bench.py", bench.replace("{True: 0.7", "{True: 0.01"))
+    scratch.write("dojo/commands/bench.py", bench.replace("{True: 0.6", "{True: 0.01"))
+    assert "{True: 0.01" in scratch.read("dojo/commands/bench.py")
     return scratch
 
 

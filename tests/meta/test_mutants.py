@@ -64,7 +64,7 @@ def test_every_mutant_is_valid_python_and_differs_from_all_others():
     for kata in katas():
         source = kata.solution.read_text(encoding="utf-8")
         found = [mutant.source for mutant in mutants(source)]
-        assert len(set(found)) == len(found) > 20
+        assert len(set(found)) == len(found) > 5
         for text in found:
             ast.parse(text)
             assert text != ast.unparse(ast.parse(source)) + "\n"
