@@ -17,9 +17,12 @@ def empty(module: ModuleType) -> None:
 
 
 def hollowed(function: Any) -> Any:
+    """The function with its result zeroed; one that is annotated to return None, whose effect counts, does nothing."""
+    idle = function.__annotations__.get("return", function) in (None, "None")
+
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return zeroed(function(*args, **kwargs))
+        return None if idle else zeroed(function(*args, **kwargs))
 
     return wrapper
 

@@ -97,6 +97,12 @@ def dealt(module: Module) -> Module:
     return module
 
 
+def toy_model(vocab_size: int = 11, width: int = 8, dropout: float = 0.0) -> torch.nn.Sequential:
+    """What a kata that takes a model is tested with: ids (batch, tokens) in, logits (batch, tokens, vocab_size) out."""
+    table, head = torch.nn.Embedding(vocab_size, width), torch.nn.Linear(width, vocab_size)
+    return dealt(torch.nn.Sequential(table, torch.nn.Dropout(dropout), head))
+
+
 class OneDevice(TorchFunctionMode):
     """Within it a call with tensors on two devices is refused, as a GPU refuses it: the meta device lets some through.
 

@@ -14,6 +14,7 @@ from dojo.serving import mistakes_file, mistakes_of
 KATAS = katas()
 each_kata = pytest.mark.parametrize("kata", KATAS, ids=lambda kata: kata.address)
 
+OTHERS = {"meta", "parity"}  # folders of tests that belong to no kata
 TEACHES = {"torch", "jaxtyping", "numpy", "regex", "safetensors"}  # what a kata may import beside Python's own
 
 
@@ -65,7 +66,7 @@ def test_every_file_of_a_room_is_a_kata_of_the_curriculum():
             address = path.relative_to(ROOT / room).with_suffix("").as_posix()
             assert path.name == "__init__.py" or address in known, f"{relative(path)} is not in katas/curriculum.toml"
     for path in sources("tests"):
-        if path.name.startswith(("test_", "bench_")) and "meta" not in path.parts:
+        if path.name.startswith(("test_", "bench_")) and not OTHERS & {*path.parts}:
             address = path.relative_to(ROOT / "tests").with_name(path.stem.partition("_")[2]).as_posix()
             of_a_part = path.name == f"bench_{path.parent.name}.py"
             assert address in known or of_a_part, f"{relative(path)} belongs to no kata"
@@ -165,7 +166,7 @@ def test_a_kata_imports_earlier_katas_relatively_and_only_what_teaches(kata):
 
 def test_tests_of_katas_know_the_katas_and_their_support_only():
     for path in sources("tests"):
-        if "meta" not in path.parts and path.name != "support.py":
+        if not OTHERS & {*path.parts} and path.name != "support.py":
             known = {module for module in imports(path) if module.partition(".")[0] in ("solutions", "dojo", "tests")}
             if path.name.startswith("bench_"):
                 known = {module for module in known if not module.startswith("dojo.ladder")}

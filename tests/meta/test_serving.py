@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from dojo.hollow import zeroed
+from dojo.hollow import hollowed, zeroed
 from tests.meta.scratch import DOUBLING, Scratch
 
 MISTAKE = """[[mistake]]
@@ -53,6 +53,19 @@ def test_a_hollow_kata_gives_nothing(shop):
     run = shop.run("pytest", "tests/toys", "--hollow")
     assert outcome(run) == "3 failed, 1 passed"
     assert "double(3) gave 0" in run.stdout
+
+
+def test_what_returns_nothing_does_nothing_in_a_hollow_kata():
+    done = []
+
+    def effect(number: int) -> None:
+        done.append(number)
+
+    def result(number: int) -> int:
+        done.append(number)
+        return number
+
+    assert (hollowed(effect)(3), hollowed(result)(4), done) == (None, 0, [4])
 
 
 def test_an_object_of_a_hollow_kata_holds_nothing():

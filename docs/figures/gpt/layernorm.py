@@ -1,0 +1,75 @@
+"""Three tokens of six features, as they come, normalised, and with scale and shift."""
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor
+
+from docs.figures.style import CARD, COOL, EDGE, FAINT, INK, WARM, panel, save, shade
+from katas.gpt.layernorm import LayerNorm
+
+TOKENS = ("the", "cat", "sat")
+X = torch.tensor([[0.9, -0.5, 0.3, -0.2, 0.6, -1.1], [-7.0, 8.5, 3.0, -2.5, 5.5, -4.5], [9.0, 7.4, 8.5, 7.9, 8.1, 9.7]])
+SCALE = torch.tensor([1.0, 1.5, 0.2, 1.0, 1.2, 0.5])
+SHIFT = torch.tensor([0.0, 0.8, -2.0, 0.0, 0.6, 2.0])
+COLOURS = (COOL, WARM, shade(0.5), INK, "#8a5a9e", "#5f8f5a")  # one for each feature
+WIDTH, TOP, ROW = 2.6, 1.15, 0.62  # inches: of a line, above the first of them, from one to the next
+LEFTS = (0.75, 3.85, 6.95)
+
+
+def draw() -> Figure:
+    norm = LayerNorm(emb_dim=6)
+    with torch.no_grad():
+        normed = norm(X)
+        norm.load_state_dict({"scale": SCALE, "shift": SHIFT})
+        output = norm(X)
+    figure, axes = panel(9.8, 3.55)
+    for row, token in enumerate(TOKENS):
+        axes.text(LEFTS[0] - 0.15, TOP + row * ROW, token, ha="right", va="center_baseline")
+    lines(axes, LEFTS[0], "x", "each token at its own place and size", X, 10, X.mean(dim=-1))
+    lines(axes, LEFTS[1], "normalised", "mean 0, variance 1", normed, 4, normed.mean(dim=-1))
+    lines(axes, LEFTS[2], "output", "every feature · its scale + its shift", output, 4, None)
+    for left, step in zip(LEFTS[1:], ("normalise", "scale, shift"), strict=True):
+        y = TOP + 2 * ROW + 0.72
+        axes.annotate(
+            "", (left + 0.35, y), (left - 0.85, y), arrowprops={"arrowstyle": "->", "color": FAINT, "lw": 1.4}
+        )
+        axes.text(left - 0.25, y - 0.1, step, ha="center", color=FAINT, fontsize=9)
+    for number, colour in enumerate(COLOURS):
+        axes.add_line(Line2D([LEFTS[0] + 0.08 + number * 0.24], [3.05], marker="o", markersize=7, color=colour))
+    axes.text(
+        LEFTS[0],
+        3.3,
+        "six features, a colour each; the stroke is their mean",
+        color=FAINT,
+        fontsize=9,
+        va="center_baseline",
+    )
+    return figure
+
+
+def lines(axes: Axes, left: float, name: str, what: str, numbers: Tensor, reach: float, means: Tensor | None) -> None:
+    """A line from -reach to reach for each token, a dot on it for each feature, and a stroke at the mean."""
+    axes.text(left, 0.42, name, fontsize=12, fontweight="bold")
+    axes.text(left, 0.66, what, color=FAINT, fontsize=9)
+
+    def place(number: float) -> float:
+        return left + WIDTH * (number / reach + 1) / 2
+
+    for row, features in enumerate(numbers.tolist()):
+        y = TOP + row * ROW
+        axes.add_line(Line2D([left, left + WIDTH], [y, y], color=EDGE, linewidth=1.2))
+        if means is not None:
+            x = place(means[row].item())
+            axes.add_line(Line2D([x, x], [y - 0.19, y + 0.19], color=FAINT, linewidth=1.4))
+        for number, colour in zip(features, COLOURS, strict=True):
+            axes.add_line(Line2D([place(number)], [y], marker="o", markersize=7, color=colour, markeredgecolor=CARD))
+    for number in (-reach, 0, reach):
+        axes.text(
+            place(number), TOP + 2 * ROW + 0.38, f"{number:g}".replace("-", "−"), ha="center", color=FAINT, fontsize=8
+        )
+
+
+if __name__ == "__main__":
+    save(draw(), "gpt/layernorm")

@@ -1,0 +1,1 @@
+"""Pretraining: a loss, a way down, and what a trained model says."""

@@ -1,0 +1,1 @@
+"""The GPT, piece by piece."""
