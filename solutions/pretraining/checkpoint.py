@@ -269,7 +269,7 @@ def _misfits_of_optimizer(saved: dict[str, Any], model: nn.Module, optimizer: Op
             pairs = zip_longest(names, saved["parameters"][number])
             first = next(mine or other for mine, other in pairs if mine != other)
             yield f"group {number} of the optimizer has other parameters, or in another order, from {first} on"
-        for option in optimizer.defaults.keys() & optimizer.param_groups[number].keys():
+        for option in optimizer.defaults.keys() & optimizer.param_groups[number]:
             if option not in saved["groups"][number]:
                 yield f"the optimizer has an option {option}, and the checkpoint lacks it"
 
