@@ -17,14 +17,41 @@ def empty(module: ModuleType) -> None:
 
 
 def hollowed(function: Any) -> Any:
-    """The function with its result zeroed; one that is annotated to return None, whose effect counts, does nothing."""
+    """The function with its result zeroed and its effect kept from what it trains.
+
+    One that is annotated to return None, whose effect is all that counts, does nothing. Any other works on copies of
+    the models, optimizers and parameters that it is given.
+    """
     idle = function.__annotations__.get("return", function) in (None, "None")
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return None if idle else zeroed(function(*args, **kwargs))
+        if idle:
+            return None
+        copies: dict[int, Any] = {}  # one for all arguments: the copied optimizer is that of the copied model
+        own = args[:1] if is_module_method(function, args) else ()
+        args = own + tuple(kept_from(value, copies) for value in args[len(own) :])
+        kwargs = {name: kept_from(value, copies) for name, value in kwargs.items()}
+        return zeroed(function(*args, **kwargs))
 
     return wrapper
+
+
+def is_module_method(function: Any, args: tuple[Any, ...]) -> bool:
+    """Whether the first argument is the module itself, which computes and trains nothing."""
+    torch = sys.modules.get("torch")
+    return "." in function.__qualname__ and bool(torch and args and isinstance(args[0], torch.nn.Module))
+
+
+def kept_from(value: Any, copies: dict[int, Any]) -> Any:
+    """A copy of what can be trained, and all else as it is."""
+    torch = sys.modules.get("torch")
+    if not torch:
+        return value
+    items = value if isinstance(value, list | tuple) and value else [value]
+    if all(isinstance(item, torch.nn.Module | torch.nn.Parameter | torch.optim.Optimizer) for item in items):
+        return copy.deepcopy(value, copies)
+    return value
 
 
 def zeroed(result: Any) -> Any:

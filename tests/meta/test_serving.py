@@ -5,6 +5,7 @@ import os
 import sys
 
 import pytest
+import torch
 
 from dojo.hollow import hollowed, zeroed
 from tests.meta.scratch import DOUBLING, Scratch
@@ -66,6 +67,20 @@ def test_what_returns_nothing_does_nothing_in_a_hollow_kata():
         return number
 
     assert (hollowed(effect)(3), hollowed(result)(4), done) == (None, 0, [4])
+
+
+def test_what_a_hollow_kata_trains_stays_as_it_was():
+    def shrink(model: torch.nn.Module, optimizer: torch.optim.Optimizer, parameters: list) -> float:
+        optimizer.step()
+        parameters[0].data.zero_()
+        return 1.5
+
+    model = torch.nn.Linear(2, 1)
+    model.weight.grad = torch.ones(1, 2)
+    before = model.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert hollowed(shrink)(model, optimizer, parameters=list(model.parameters())) == 0
+    assert torch.equal(model.weight, before)
 
 
 def test_an_object_of_a_hollow_kata_holds_nothing():
