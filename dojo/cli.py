@@ -19,7 +19,22 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 GREEN, RED, USAGE, NO_VERDICT, INTERRUPTED = 0, 1, 2, 3, 130
 
-COMMANDS = ("test", "spec", "hint", "open", "reset", "diff", "report", "bench", "update", "doctor", "completion")
+COMMANDS = (
+    "test",
+    "spec",
+    "hint",
+    "open",
+    "reset",
+    "diff",
+    "report",
+    "train",
+    "generate",
+    "look",
+    "bench",
+    "update",
+    "doctor",
+    "completion",
+)
 
 HELP = """Write GPT piece by piece: each kata is a stub, a specification and tests.
 

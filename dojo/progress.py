@@ -23,6 +23,11 @@ class CannotSave(Exception):
     """The folder is read-only, the disk is full, or something else stands in the way. Says what, and where."""
 
 
+def unwritten(path: Path, error: OSError) -> CannotSave:
+    """What to raise where a file or folder could not be written."""
+    return CannotSave(f"{shown(path)} cannot be written: {error.strerror or error}")
+
+
 def read(address: str, purpose: str) -> dict[str, Any]:
     """What was last written for a kata and a purpose; an empty dict where there is nothing, or nothing readable."""
     try:
@@ -43,7 +48,7 @@ def forget(address: str, purpose: str) -> None:
     try:
         _path(address, purpose).unlink(missing_ok=True)
     except OSError as error:
-        raise CannotSave(f"{_shown(_path(address, purpose))} cannot be removed: {error.strerror or error}") from error
+        raise CannotSave(f"{shown(_path(address, purpose))} cannot be removed: {error.strerror or error}") from error
 
 
 def keep(address: str, content: bytes) -> Path:
@@ -75,7 +80,7 @@ def replace(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(beside)
-        raise CannotSave(f"{_shown(path)} cannot be written: {error.strerror or error}") from error
+        raise unwritten(path, error) from error
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(beside)
@@ -97,7 +102,7 @@ def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotSave(f"{_shown(folder)} cannot be made: {error.strerror or error}") from error
+        raise CannotSave(f"{shown(folder)} cannot be made: {error.strerror or error}") from error
     if not (FOLDER / ".gitignore").exists():
         replace(FOLDER / ".gitignore", b"*\n")
 
@@ -112,5 +117,6 @@ def _path(address: str, purpose: str) -> Path:
     return FOLDER / address / f"{purpose}.json"
 
 
-def _shown(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def shown(path: Path) -> str:
+    """A path as it is told: from the root of the repository where it lies below."""
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)

@@ -1,10 +1,12 @@
 """What dojo prints: coloured on a terminal, plain in a pipe, and never an error because of a reader or an encoding."""
 
+import contextlib
 import json
 import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
 from functools import cache
 from typing import IO, Any
 
@@ -105,6 +107,18 @@ def columns() -> int:
 def interactive() -> bool:
     """Whether somebody sits in front of the screen."""
     return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def working(on: str) -> Iterator[None]:
+    """Tell what is being done, while somebody looks."""
+    if not interactive():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(on, spinner="line"):
+        yield
 
 
 def prepare() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dojo import ROOT, progress
-from dojo.curriculum import Kata, katas
+from dojo.curriculum import Kata, katas, prerequisites
 
 DONE, BROKEN, EDITED, NOT_STARTED, MISSING = "done", "broken", "edited since", "not started", "missing"
 UNDER_WAY = (BROKEN, EDITED, MISSING)
@@ -87,6 +87,11 @@ def next_of(found: list[Standing]) -> Standing | None:
 
 def is_done(kata: Kata) -> bool:
     return standing(kata).state == DONE
+
+
+def unfinished(kata: Kata) -> tuple[str, ...]:
+    """The prerequisites of a kata that are not done."""
+    return tuple(other.address for other in prerequisites(kata) if not is_done(other))
 
 
 def stub_text(kata: Kata) -> str:

@@ -1,7 +1,7 @@
 """The texts that the course works on: the story, the language reference inside Python, and any UTF-8 file."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -19,7 +19,7 @@ class Text:
 
 def story() -> Text:
     """data/story.txt, about 23 KB of plain English: the same bytes for everyone."""
-    return read(ROOT / "data" / "story.txt")
+    return replace(read(ROOT / "data" / "story.txt"), name="data/story.txt")
 
 
 def language_reference() -> Text:

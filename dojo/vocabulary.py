@@ -57,6 +57,15 @@ def fits(file: File, content: bytes) -> bool:
     return hashlib.sha256(content).hexdigest() == file.sha256
 
 
+def ranks() -> dict[bytes, int]:
+    """GPT-2's tokens and their ids, the end of text apart. Raises FileNotFoundError where they are not cached."""
+    if not all(map(is_cached, FILES)):  # tiktoken would fetch them, without a time limit
+        raise FileNotFoundError("GPT-2's vocabulary is not on this machine: `dojo doctor --fetch` fetches it.")
+    import tiktoken
+
+    return dict(tiktoken.get_encoding("gpt2")._mergeable_ranks)
+
+
 def fetch_all(say: Callable[..., None]) -> str:
     """Fetch what is not cached. Returns what went wrong in a sentence, or an empty string."""
     place = folder()

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from dojo import ROOT, progress, screen
+from dojo import devices, progress, screen
 from dojo.cli import GREEN, RED, json_option
-from dojo.commands.test import unfinished
 from dojo.curriculum import find
+from dojo.standing import unfinished
 
 WHAT = ("attention",)
 SECONDS = {True: 0.6, False: 3.0}  # that all variants share at one length for one pass, quick or not
@@ -51,7 +51,7 @@ def command(
     from dojo.ladder.telling import table
     from dojo.ladder.variants import YOURS, variants
 
-    device = chosen_device(device)
+    device = devices.chosen(device)
     own, why = (None, "") if solutions else classes.own(unfinished(find("attention/multihead")))
     rungs = variants(classes.reference(), own)
     folder = out or progress.FOLDER / "bench"
@@ -85,21 +85,9 @@ def command(
             screen.say((str(check), "" if check.holds else "bold red"))
         if why:
             screen.say((f"yours is not on the ladder: {why}", "yellow"))
-        screen.say((f"written: {', '.join(shown(file) for file in files)}", "dim"))
+        screen.say((f"written: {', '.join(progress.shown(file) for file in files)}", "dim"))
     wrong = any(cell.state == FAILED and cell.variant == YOURS for climbed in climbs for cell in climbed.cells)
     return RED if wrong or not all(check.holds for check in checked) else GREEN
-
-
-def chosen_device(asked: str) -> str:
-    """The device to measure on. One that is not there is an error of usage."""
-    import torch
-
-    there = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-    if not asked:
-        return "cuda" if "cuda" in there else "cpu"
-    if asked.partition(":")[0] not in there:
-        raise click.UsageError(f"there is no {asked} here, only {' and '.join(there)}.")
-    return asked
 
 
 def write(folder: Path, name: str, text: str, climbs: list[Any]) -> list[Path]:
@@ -116,10 +104,6 @@ def write(folder: Path, name: str, text: str, climbs: list[Any]) -> list[Path]:
     except OSError as error:
         raise click.ClickException(f"{folder} cannot be written: {error.strerror or error}") from None
     return files
-
-
-def shown(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 @contextlib.contextmanager

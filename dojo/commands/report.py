@@ -7,9 +7,9 @@ import click
 from dojo import curriculum, running, screen
 from dojo.cli import json_option
 from dojo.commands import the_map
-from dojo.commands.test import remember, unfinished
+from dojo.commands.test import remember
 from dojo.running import Limits, Verdict
-from dojo.standing import DONE, MISSING, NOT_STARTED, Standing, next_of, standings
+from dojo.standing import DONE, MISSING, NOT_STARTED, Standing, next_of, standings, unfinished
 from dojo.standing import GREEN as IS_GREEN
 from dojo.standing import NONE as NO_VERDICT
 

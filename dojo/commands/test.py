@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dojo import ROOT, curriculum, progress, running, screen
+from dojo import ROOT, progress, running, screen
 from dojo.cli import GREEN, NO_VERDICT, RED, json_option, kata_argument
 from dojo.commands.verdict import tell
 from dojo.curriculum import Kata
@@ -15,7 +15,7 @@ from dojo.running import Limits, Verdict
 from dojo.specification import clauses
 from dojo.standing import GREEN as IS_GREEN
 from dojo.standing import RED as IS_RED
-from dojo.standing import is_done
+from dojo.standing import unfinished
 
 
 @click.command(short_help="Test a kata and tell the verdict.")
@@ -58,11 +58,6 @@ def command(
         if unsaved:
             screen.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
     return {IS_GREEN: GREEN, IS_RED: RED}.get(verdict.outcome, NO_VERDICT)
-
-
-def unfinished(kata: Kata) -> tuple[str, ...]:
-    """The prerequisites of a kata that are not done."""
-    return tuple(other.address for other in curriculum.prerequisites(kata) if not is_done(other))
 
 
 def debug(kata: Kata, borrowed: tuple[str, ...], solutions: bool) -> int:

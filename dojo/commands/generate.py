@@ -1,0 +1,92 @@
+"""`dojo generate`: a model that you have trained goes on with a text."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dojo import curriculum, devices, pieces, screen
+from dojo.cli import Command
+
+
+def model_options() -> Callable[[Command], Command]:
+    """Which model: that of a run, or GPT-2 from a file."""
+    options = [
+        click.option("--run", "run", default="", metavar="NAME", help="A run's name; left out, the last run."),
+        click.option(
+            "--weights",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="GPT-2's weights, a safetensors file in Hugging Face's layout, in place of a run.",
+        ),
+        click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
+        click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
+    ]
+
+    def with_options(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tuple[Any, str]:
+    """The model that the options name, made of the learner's own pieces where they are green, and what it is called."""
+    if run and weights:
+        raise click.UsageError("choose one model: --run or --weights.")
+    device = devices.chosen(device, ("cuda", "mps"))
+
+    from dojo.train import folder, saved
+
+    found = None if weights else folder.latest(run)
+    katas = saved.KATAS if found else (*saved.KATAS, saved.WEIGHTS)
+    chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing)
+    chosen.serve()
+    for kata, why in chosen.wrong.items():
+        screen.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
+    own = "the reference alone" if solutions else f"{len(chosen.own)} of its {len(katas)} pieces are your own"
+    screen.say((f"{found.name if found else weights}; {own}", "dim"), to_stderr=True)
+    if weights:
+        return saved.of_gpt2(weights, device), str(weights)
+    assert found is not None
+    return saved.of_run(found, device), found.name
+
+
+def testing(kata: curriculum.Kata) -> None:
+    screen.say((f"testing {kata.address} ...", "dim"), to_stderr=True)
+
+
+@click.command(short_help="Let a model that you have trained go on with a text.")
+@click.argument("prompt", default="")
+@click.option("--temperature", type=click.FloatRange(0), default=0.8, help="How daring: 0 is the likeliest; 0.8.")
+@click.option("--top-k", type=click.IntRange(1), help="Choose among the so many likeliest tokens.")
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Choose among those that sum to this.")
+@click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; 200.")
+@click.option("--seed", type=int, help="The same seed says the same.")
+@model_options()
+def command(
+    prompt: str,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    max_tokens: int,
+    seed: int | None,
+    run: str,
+    weights: Path | None,
+    device: str,
+    solutions: bool,
+) -> None:
+    """Let a model go on with PROMPT, as it thinks: token by token.
+
+    The model is that of the last `dojo train`, of another run, or GPT-2.
+    """
+    speaker, _ = opened(run, weights, device, solutions)
+    try:
+        screen.say((prompt, "bold"), end="")
+        for part in speaker.speak(prompt, max_tokens, temperature, top_k, top_p, seed):
+            screen.say(part, end="")
+        screen.say()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None

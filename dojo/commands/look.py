@@ -1,0 +1,46 @@
+"""`dojo look`: what a trained model does with a text, as a page for a browser."""
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from dojo import progress, screen
+from dojo.commands.generate import model_options, opened
+
+
+@click.command(short_help="Draw what a model does with a text: where its heads look, what its layers would say.")
+@click.argument("prompt")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to; .dojo/look.html.")
+@click.option("--open", "open_it", is_flag=True, help="Open the page in a browser.")
+@model_options()
+def command(
+    prompt: str, out: Path | None, open_it: bool, run: str, weights: Path | None, device: str, solutions: bool
+) -> None:
+    """Draw what a model does with PROMPT, as one page of HTML that needs no network.
+
+    It shows the likeliest next tokens, what each block would say if the model ended there, where every attention head
+    looks, and what changes when a head is switched off.
+    """
+    speaker, name = opened(run, weights, device, solutions)
+
+    from dojo.look.page import page
+    from dojo.look.seeing import LONGEST, see
+
+    try:
+        seen = see(speaker, prompt)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    path = out or progress.FOLDER / "look.html"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(seen, name), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise progress.unwritten(path, error) from None
+    if len(seen.tokens) == LONGEST:
+        screen.say((f"only the last {LONGEST} tokens are looked at.", "yellow"))
+    for token, likely in list(zip(seen.guess.tokens, seen.guess.probabilities, strict=True))[:5]:
+        screen.say(f"{100 * likely:5.1f}%  ", (repr(token), "bold"))
+    screen.say("written: ", (progress.shown(path), "bold cyan"))
+    if open_it and not webbrowser.open(path.resolve().as_uri()):
+        screen.say("no browser was found: open the file in one.")

@@ -1,0 +1,209 @@
+"""`dojo train`: your own pieces learn a text."""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dojo import devices, pieces, progress, screen, texts
+from dojo.cli import GREEN, INTERRUPTED, Command
+from dojo.texts import Text
+from dojo.train.settings import GPT2, PRESETS, Settings
+
+SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
+LEAST_VOCABULARY = 258  # the single bytes, one pair, and the end of a text
+
+
+@dataclass
+class Plan:
+    """What the leader of a team has settled for all: the run, where its katas come from, and what it is about."""
+
+    name: str
+    rooms: dict[str, str]
+    about: dict[str, Any]
+
+
+def size(name: str, text: str) -> Callable[[Command], Command]:
+    return click.option(f"--{name.replace('_', '-')}", type=click.IntRange(1), help=text)
+
+
+@click.command(short_help="Train a GPT made of your own pieces on a text.")
+@click.option("--text", "path", type=click.Path(path_type=Path), metavar="FILE", help="Any UTF-8 text to learn.")
+@click.option("--story", is_flag=True, help="Learn data/story.txt, the text that everyone shares.")
+@click.option("--quick", is_flag=True, help="The story and a small model, within a minute.")
+@click.option("--preset", type=click.Choice(sorted(PRESETS)), help="Sizes by name; small, and quick for the story.")
+@size("vocab_size", "Tokens in the vocabulary, if it is trained.")
+@size("context_length", "Tokens that the model reads at once.")
+@size("emb_dim", "Features of a token.")
+@size("n_heads", "Attention heads in a block.")
+@size("n_layers", "Blocks.")
+@size("batch_size", "Windows in a step.")
+@size("epochs", "How often the text is gone through.")
+@click.option("--drop-rate", type=click.FloatRange(0, 1), help="Dropout.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The peak of its schedule.")
+@click.option("--seed", type=int, help="Of the weights, the order and the dropout; 123.")
+@click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
+@click.option("--name", default="", help="What to call the run; left out, after its text.")
+@click.option("--save-every", type=click.FloatRange(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
+@click.option("--resume", is_flag=True, help="Go on with the last run, or with that of --name.")
+@click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
+@click.option(
+    "--slow",
+    type=click.Choice(["ask", "own", "borrow"]),
+    default="ask",
+    help="What to do about an own piece that would take very long: ask, which is the default; take it; borrow.",
+)
+def command(
+    path: Path | None,
+    story: bool,
+    quick: bool,
+    preset: str | None,
+    device: str,
+    name: str,
+    resume: bool,
+    solutions: bool,
+    slow: str,
+    save_every: float,
+    **changes: Any,
+) -> int:
+    """Train a GPT made of your own pieces on a text, and hear it speak.
+
+    Katas of yours that are green are used; the reference stands in for the others, and you are told which. Without
+    --text it learns the reference of the Python language, which lies inside every Python: about three minutes on two
+    cores. Ctrl-C stops and saves; `dojo train --resume` goes on, also after a crash.
+
+    In several processes: torchrun --nproc-per-node 2 -m dojo.train, with the same options.
+    """
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if resume and (path or story or quick or preset or changes):
+        raise click.UsageError("--resume goes on with what was begun: of the options only --name and --device fit it.")
+    if path and (story or quick):
+        raise click.UsageError("choose one text: --text, --story or --quick.")
+    device = devices.chosen(device, ("cuda", "mps"))
+
+    from dojo.train.parallel import assemble
+
+    team = assemble(device)
+    try:
+        plan = None
+        if team.leads:
+            if resume:
+                plan = plan_to_resume(name, solutions)
+            else:
+                settings = settings_of(preset or ("quick" if quick or story else "small"), changes, team.size)
+                plan = plan_anew(the_text(path, story or quick), settings, name, solutions, slow)
+        return train(team.share(plan), device, team, save_every)
+    finally:
+        team.leave()
+
+
+def settings_of(preset: str, changes: dict[str, Any], processes: int) -> Settings:
+    """The settings of a preset with some changed. Raises UsageError where they do not fit each other."""
+    settings = replace(PRESETS[preset], **changes)
+    if settings.emb_dim % settings.n_heads:
+        raise click.UsageError(f"{settings.n_heads} heads do not share {settings.emb_dim} features evenly.")
+    if settings.tokenizer != GPT2 and settings.vocab_size < LEAST_VOCABULARY:
+        raise click.UsageError(
+            f"a vocabulary has at least {LEAST_VOCABULARY} tokens: the single bytes, a pair, and the end of a text."
+        )
+    if settings.batch_size % processes:
+        raise click.UsageError(
+            f"a batch of {settings.batch_size} windows is not shared evenly by {processes} processes."
+        )
+    return settings
+
+
+def the_text(path: Path | None, story: bool) -> Text:
+    """The text to learn. Raises ClickException where it cannot be read."""
+    if story:
+        return texts.story()
+    if path is None:
+        return texts.language_reference()
+    try:
+        return texts.read(path)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def name_of(text: Text) -> str:
+    """What a run is called after: a text's name, as a folder can be called."""
+    known = {texts.story().name: "story", "the language reference inside Python": "reference"}
+    return known.get(text.name) or re.sub(r"\W+", "-", Path(text.name).stem).strip("-").lower() or "text"
+
+
+def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: str) -> Plan:
+    """Settle the pieces, make the tokens, and open a folder for the run."""
+    from dojo.train import folder, opening
+
+    screen.say((f"{text.name}", "bold"), f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}...")
+    chosen = opening.chosen_pieces(solutions)
+    opening.replace_slow(chosen, text, settings, slow)
+    run = folder.new(name or name_of(text))
+    try:
+        vocab_size = opening.tokenize(run, text, settings)
+        about = {
+            "text": text.name,
+            "sha256": text.sha256,
+            "settings": asdict(settings),
+            "config": settings.config(vocab_size),
+            "pieces": chosen.hashes(),
+        }
+        run.note(about)
+    except BaseException:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    return Plan(run.name, chosen.rooms, about)
+
+
+def plan_to_resume(name: str, solutions: bool) -> Plan:
+    """What a run was begun with, and the pieces as they are now."""
+    from dojo.train import folder, opening
+
+    run = folder.latest(name)
+    about = run.about()
+    screen.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
+    chosen = opening.chosen_pieces(solutions)
+    changed = [address for address, was in about["pieces"].items() if chosen.hashes().get(address) != was]
+    if changed:
+        told = f"changed since it was begun: {', '.join(changed)}. It may end elsewhere than it would have."
+        screen.say((told, "yellow"))
+    run.sweep()
+    return Plan(run.name, chosen.rooms, about)
+
+
+def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
+    """Train to the end, or to Ctrl-C, and tell what came of it."""
+    from dojo.train import ending, folder, loop, narrating, opening, tokens
+    from dojo.train.speaking import Speaker
+
+    run, about = folder.Run(plan.name), plan.about
+    pieces.Pieces(rooms=plan.rooms).serve()
+    settings = Settings(**about["settings"])
+    try:
+        session = loop.open_session(run, settings, about["config"], device, team)
+    except ValueError as error:
+        raise click.ClickException(f"{progress.shown(run.folder)}: {error}") from None
+    speaker = Speaker(session.model, tokens.tokenizer_of(run), about["config"])
+    if team.leads:
+        opening.tell_model(session)
+        screen.say()
+    try:
+        if session.start < session.total:
+            speak = partial(speaker.sample, session.prompt)
+            loop.learn(session, narrating.narrator(team.leads), speak, save_every)
+    except loop.Stopped:
+        if team.leads:
+            screen.say(f"stopped at step {len(session.history['losses'])} of {session.total}, and saved.")
+            screen.say("next: ", ("dojo train --resume", "bold cyan"))
+        return INTERRUPTED
+    if team.leads:
+        ending.tell(session, about)
+        screen.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
+    return GREEN

@@ -1,0 +1,92 @@
+"""Where a run lives: .dojo/runs/NAME/, with all that it takes to go on with it, to speak with it and to show it."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dojo import progress
+
+RUNS = progress.FOLDER / "runs"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run."""
+
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return RUNS / self.name
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / "tokenizer.json"
+
+    @property
+    def learned(self) -> Path:
+        return self.folder / "learned.npy"
+
+    @property
+    def held_out(self) -> Path:
+        return self.folder / "held-out.npy"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def curve(self) -> Path:
+        return self.folder / "curve.svg"
+
+    def about(self) -> dict[str, Any]:
+        """What the run was asked to do, and what it is made of. Raises ClickException where that cannot be read."""
+        about = progress.read(f"runs/{self.name}", "run")
+        if not about:
+            raise click.ClickException(f"{progress.shown(self.folder)} is not, or no longer, the folder of a run.")
+        return about
+
+    def note(self, about: dict[str, Any]) -> None:
+        progress.write(f"runs/{self.name}", "run", about)
+
+    def measured(self) -> dict[str, Any]:
+        """The losses on the way so far."""
+        return progress.read(f"runs/{self.name}", "history")
+
+    def measure(self, history: dict[str, Any]) -> None:
+        progress.write(f"runs/{self.name}", "history", history)
+
+    def sweep(self) -> None:
+        """Remove what a killed process has left half written beside the checkpoint."""
+        for path in self.folder.glob(f"*{self.checkpoint.name}*"):
+            if path != self.checkpoint:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def new(name: str) -> Run:
+    """A folder for a run, under a name of its own: nothing that was trained before is overwritten."""
+    taken, number = name, 1
+    while (RUNS / taken).exists():
+        number += 1
+        taken = f"{name}-{number}"
+    run = Run(taken)
+    try:
+        run.folder.mkdir(parents=True)
+    except OSError as error:
+        raise progress.unwritten(run.folder, error) from None
+    return run
+
+
+def latest(name: str = "") -> Run:
+    """The run of a name, or the one that was trained last. Raises a UsageError that says which there are."""
+    found = sorted((path.parent for path in RUNS.glob("*/run.json")), key=lambda folder: folder.stat().st_mtime)
+    names = [folder.name for folder in found]
+    if not names:
+        raise click.UsageError("nothing has been trained yet: `dojo train --quick` takes a minute.")
+    if name and name not in names:
+        raise click.UsageError(f"there is no run '{name}', only {', '.join(reversed(names))}.")
+    return Run(name or names[-1])

@@ -1,0 +1,231 @@
+"""A run in this process: the model and all around it, taught by the kata's own loop, measured and saved on the way."""
+
+import copy
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+import torch
+from torch import nn
+
+from dojo import pieces, progress
+from dojo.train import tokens
+from dojo.train.folder import Run
+from dojo.train.interrupts import Interrupts
+from dojo.train.narrating import Narrator
+from dojo.train.parallel import Autocast, Share, Team, own_device
+from dojo.train.settings import Settings
+
+EVALUATIONS = 12  # in a run
+EVAL_BATCHES = 8
+SAMPLES = 4  # of these evaluations come with a sample
+SAVE_SHARE = 20  # a save that takes long comes seldom: it takes at most this part of the time
+LAST_IN_BLOCK = ("out_proj.weight", "layers.2.weight")
+LISTS = ("steps", "tokens_seen", "train_losses", "val_losses", "learning_rates")
+
+
+class Stopped(Exception):
+    """The run was asked to stop, and has been saved."""
+
+
+@dataclass
+class Session:
+    """A model, what trains it, and where it is written down."""
+
+    run: Run
+    settings: Settings
+    team: Team
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    learned: Any
+    held_out: Any
+    device: torch.device
+    start: int = 0
+    total: int = 0
+    history: dict[str, list[float]] = field(default_factory=dict)
+    prompt: list[int] = field(default_factory=list)
+
+    @property
+    def tokens_in_a_step(self) -> int:
+        return self.settings.batch_size * self.settings.context_length
+
+    def trained(self) -> nn.Module:
+        """The model as the loop sees it: in a team, and in bfloat16 on a GPU of NVIDIA's."""
+        model = Autocast(self.model, self.device) if self.device.type == "cuda" else self.model
+        return self.team.together(model, self.device)
+
+
+def open_session(run: Run, settings: Settings, config: dict[str, Any], device: str, team: Team) -> Session:
+    """Build a run's model, optimizer and loaders, and bring back what its checkpoint holds, if it has one."""
+    place = own_device(device)
+    learned, held_out = tokens.read(run)
+    random.seed(settings.seed)
+    torch.manual_seed(settings.seed)
+    gpt = pieces.module("gpt/model")
+    model = gpt.GPTModel(pieces.module("gpt/config").GPTConfig(**config)).to(place)
+    if settings.init_std is not None:
+        initialize(model, settings.init_std, settings.n_layers)
+    optimizer = pieces.module("pretraining/optimizer").AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    loader = pieces.module("text/dataloader").create_dataloader
+    windows, context = settings.batch_size, settings.context_length
+    generator = torch.Generator().manual_seed(settings.seed)
+    session = Session(
+        run,
+        settings,
+        team,
+        model,
+        optimizer,
+        loader(learned, windows, context, context, shuffle=True, drop_last=True, generator=generator),
+        loader(held_out, windows, context, context, shuffle=False, drop_last=False),
+        place,
+        prompt=[int(token) for token in held_out[:4]],
+    )
+    session.total = settings.epochs * len(session.learned)
+    if run.checkpoint.exists():
+        load = pieces.module("pretraining/checkpoint").load_checkpoint
+        session.start = load(run.checkpoint, model, optimizer, generator)
+    measured = run.measured()
+    known = [step <= session.start for step in measured.get("steps", [])]
+    session.history = {
+        name: [value for value, kept in zip(measured.get(name, []), known, strict=False) if kept] for name in LISTS
+    }
+    session.history["losses"] = measured.get("losses", [])[: session.start]
+    if team.rank > 0:  # each process drops other numbers, and the leader those of a run alone
+        torch.manual_seed(settings.seed + 1000 * team.rank + session.start)
+    return session
+
+
+def initialize(model: nn.Module, std: float, layers: int) -> None:
+    """Draw all weights as GPT-2's were: small, and the last ones of each block smaller the more blocks there are.
+
+    So the sum on the residual stream, to which every block adds, begins with the same size at any depth.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(0.0, std / math.sqrt(2 * layers) if name.endswith(LAST_IN_BLOCK) else std)
+            elif name.endswith("bias"):
+                parameter.zero_()
+
+
+def seconds_per_step(session: Session) -> float:
+    """What a step takes here, measured on a copy of the model that is thrown away."""
+    loss = pieces.module("pretraining/loss").batch_loss
+    model = copy.deepcopy(session.model)
+    optimizer = pieces.module("pretraining/optimizer").AdamW(model.parameters(), lr=1e-3)
+    rows = session.settings.batch_size // session.team.size
+    ids = torch.zeros(rows, session.settings.context_length, dtype=torch.int64, device=session.device)
+    seen = Autocast(model, session.device) if session.device.type == "cuda" else model
+    times = []
+    with torch.random.fork_rng():
+        for _ in range(4):
+            begun = time.perf_counter()
+            optimizer.zero_grad()
+            loss(seen, ids, ids).backward()
+            optimizer.step()
+            next(model.parameters()).sum().item()  # a GPU is asked for the result, so that it is there
+            times.append(time.perf_counter() - begun)
+    return min(times[1:])
+
+
+def save(session: Session, step: int) -> None:
+    """Write down all that it takes to go on from here. Raises CannotSave."""
+    session.run.measure(session.history)
+    try:
+        pieces.module("pretraining/checkpoint").save_checkpoint(
+            session.run.checkpoint, session.model, session.optimizer, step, session.learned.generator
+        )
+    except OSError as error:
+        raise progress.unwritten(session.run.checkpoint, error) from None
+
+
+def learn(session: Session, narrator: Narrator, speak: Callable[[], str], save_every: float) -> None:
+    """Train from where the session stands to the end of the run, and save every so many seconds, and at the end.
+
+    Raises Stopped where somebody asks for it, after a save; CannotSave; ClickException where the loss is lost.
+    """
+    rate = pieces.module("pretraining/optimizer").learning_rate_at
+    peak, warmup = session.settings.learning_rate, session.total // 10
+    eval_every = max(session.total // EVALUATIONS, 1)
+    clock = Clock(save_every)
+    if session.team.leads:
+        save(session, session.start)  # what cannot be saved is better known before than after
+    narrator.begin(session.start, session.total)
+
+    def on_step(step: int, loss: float, history: Any) -> None:
+        mean, asked = session.team.mean(loss, interrupts.asked)
+        session.history["losses"].append(mean)
+        if not math.isfinite(mean):
+            raise click.ClickException(f"the loss is {mean} at step {step}: a smaller --learning-rate may help.")
+        narrator.step(step, mean, session.tokens_in_a_step)
+        if history.steps and history.steps[-1] == step:
+            evaluated(step, history)
+        if asked or step == session.total or clock.rings():
+            if session.team.leads:
+                with clock:
+                    save(session, step)
+            if asked and step < session.total:
+                raise Stopped
+
+    def evaluated(step: int, history: Any) -> None:
+        history.train_losses[-1], history.val_losses[-1] = session.team.mean(
+            history.train_losses[-1], history.val_losses[-1]
+        )
+        for name in LISTS:
+            session.history[name].append(getattr(history, name)[-1])
+        session.history["tokens_seen"][-1] *= session.team.size
+        narrator.evaluated(step, history.train_losses[-1], history.val_losses[-1])
+        if session.team.leads and step // eval_every % (EVALUATIONS // SAMPLES) == 0:
+            narrator.sample(speak())
+
+    try:
+        with Interrupts() as interrupts:
+            history = pieces.module("pretraining/training").train(
+                session.trained(),
+                Share(session.learned, session.team),
+                session.held_out,
+                session.optimizer,
+                session.settings.epochs,
+                eval_every,
+                EVAL_BATCHES,
+                schedule=lambda step: rate(step, peak, peak / 10, warmup, session.total),
+                max_norm=session.settings.max_norm,
+                start_step=session.start,
+                on_step=on_step,
+            )
+            if history.steps[-1:] != session.history["steps"][-1:]:
+                evaluated(session.total, history)
+    finally:
+        narrator.end()
+    if session.team.leads:
+        session.run.measure(session.history)
+
+
+class Clock:
+    """When the next save is due: after so many seconds, and later where saving itself takes long."""
+
+    def __init__(self, every: float) -> None:
+        self.every, self.due = every, time.monotonic() + every
+
+    def rings(self) -> bool:
+        return time.monotonic() >= self.due
+
+    def __enter__(self) -> None:
+        self.begun = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.monotonic()
+        self.due = now + max(self.every, SAVE_SHARE * (now - self.begun))
+
+
+def final_loss(session: Session) -> float:
+    """The loss on all that was held out, in nats per token."""
+    mean_loss = pieces.module("pretraining/loss").mean_loss
+    model = Autocast(session.model, session.device) if session.device.type == "cuda" else session.model
+    return float(mean_loss(model, session.held_out))

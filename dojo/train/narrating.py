@@ -1,0 +1,107 @@
+"""What is told while a run goes on: a bar for somebody who looks, lines for a file."""
+
+import time
+from typing import Any
+
+from dojo import screen
+from dojo.train.slowness import in_words
+
+
+class Narrator:
+    """Tells nothing: what all processes of a team but the leader do."""
+
+    def begin(self, start: int, total: int) -> None:
+        pass
+
+    def step(self, step: int, loss: float, tokens: int) -> None:
+        pass
+
+    def evaluated(self, step: int, train_loss: float, val_loss: float) -> None:
+        pass
+
+    def sample(self, text: str) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+class Lines(Narrator):
+    """A line for each evaluation, and for each sample."""
+
+    def begin(self, start: int, total: int) -> None:
+        self.start, self.total, self.begun, self.tokens = start, total, time.monotonic(), 0
+
+    def step(self, step: int, loss: float, tokens: int) -> None:
+        self.tokens += tokens
+
+    def evaluated(self, step: int, train_loss: float, val_loss: float) -> None:
+        taken = time.monotonic() - self.begun
+        left = taken / max(step - self.start, 1) * (self.total - step)
+        speed = self.tokens / max(taken, 1e-9)
+        told = f"{in_words(left)} left" if step < self.total else f"in {in_words(taken)}"
+        screen.say(
+            f"step {step:{len(str(self.total))}} of {self.total}  learned {train_loss:.3f}  held out {val_loss:.3f}  "
+            f"{speed:,.0f} tokens/s  {told}"
+        )
+
+    def sample(self, text: str) -> None:
+        for line in sample_lines(text):
+            screen.say((line, "dim"))
+
+
+class Bar(Narrator):
+    """A bar with loss, speed and the time left; evaluations and samples pass by above it."""
+
+    def begin(self, start: int, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(highlight=False, markup=False, emoji=False)
+        self.progress = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("{task.fields[speed]} tokens/s"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=self.console,
+        )
+        self.task = self.progress.add_task("", total=total, completed=start, loss="-", speed="-")
+        self.loss, self.speed, self.last = 0.0, 0.0, time.monotonic()
+        self.progress.start()
+
+    def step(self, step: int, loss: float, tokens: int) -> None:
+        now = time.monotonic()
+        speed, self.last = tokens / max(now - self.last, 1e-9), now
+        # One step says little: the mean of some is shown, the last ones weighing most.
+        self.loss = 0.9 * self.loss + 0.1 * loss if self.loss else loss
+        self.speed = 0.9 * self.speed + 0.1 * speed if self.speed else speed
+        self.progress.update(self.task, completed=step, loss=f"{self.loss:.3f}", speed=f"{self.speed:,.0f}")
+
+    def evaluated(self, step: int, train_loss: float, val_loss: float) -> None:
+        self.console.print(f"step {step}: loss {train_loss:.3f} learned, {val_loss:.3f} held out")
+
+    def sample(self, text: str) -> None:
+        from rich.text import Text
+
+        for line in sample_lines(text):
+            self.console.print(Text(line, style="italic dim"))
+
+    def end(self) -> None:
+        self.progress.stop()
+
+
+def sample_lines(text: str) -> list[str]:
+    """A sample, wrapped and set off; its line ends are shown as such."""
+    shown = "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
+    return [
+        line
+        for part in shown.split("\n")
+        for line in screen.wrapped(part, min(screen.columns() - 1, 100), "  | ", "  | ")
+    ]
+
+
+def narrator(leads: bool) -> Any:
+    """The one that fits this process and its screen."""
+    return Narrator() if not leads else Bar() if screen.interactive() else Lines()

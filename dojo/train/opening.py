@@ -1,0 +1,118 @@
+"""What happens before the first step: pieces, tokenizer, tokens, sizes and an estimate, each told."""
+
+import shutil
+from collections.abc import Iterable
+
+import click
+
+from dojo import cli, curriculum, pieces, screen
+from dojo.curriculum import Kata
+from dojo.pieces import Pieces
+from dojo.texts import Text
+from dojo.train import END_OF_TEXT, KATAS, slowness, tokens
+from dojo.train.folder import Run
+from dojo.train.loop import Session, seconds_per_step
+from dojo.train.settings import BPE, Settings
+
+ASK, OWN, BORROW = "ask", "own", "borrow"
+LABEL = 12  # columns
+COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
+
+
+def chosen_pieces(solutions: bool, katas: Iterable[str] = KATAS) -> Pieces:
+    """The pieces of a run, told and served."""
+    if solutions:
+        chosen = pieces.reference(katas)
+    else:
+        chosen = pieces.own_where_green(katas, lambda kata: screen.say((f"testing {kata.address} ...", "dim")))
+        tell(chosen)
+    chosen.serve()
+    return chosen
+
+
+def tell(chosen: Pieces) -> None:
+    """Which pieces are the learner's own, which are borrowed, and which are not right."""
+    rows = [("your own", "green", names(chosen.own)), ("borrowed from the reference", "", names(chosen.borrowed))]
+    for title, style, listed in rows:
+        if listed:
+            screen.say((title, f"bold {style}".strip()))
+            for line in screen.wrapped(listed, min(screen.columns() - 1, 100), "  ", "  "):
+                screen.say(line)
+    for kata, why in chosen.wrong.items():
+        name = curriculum.short(kata)
+        screen.say((f"yours is not right: {name}", "bold red"), f", {why}; the reference stands in for it.")
+        screen.say("  next: ", (f"dojo test {name}", "bold cyan"))
+
+
+def names(katas: Iterable[Kata]) -> str:
+    return ", ".join(curriculum.short(kata) for kata in katas)
+
+
+def replace_slow(chosen: Pieces, text: Text, settings: Settings, slow: str) -> None:
+    """Offer to borrow an own piece that would take long, before it does: ask, unless `slow` says what to do."""
+    train_bpe = pieces.module("text/bpe_training").train_bpe
+    sample = text.text[: slowness.LARGE]
+    tokenizer = pieces.module("text/bpe_tokenizer").BPETokenizer(*train_bpe(sample, 256 + slowness.MANY), [END_OF_TEXT])
+    found = {"text/bpe_tokenizer": slowness.of_encoding(tokenizer.encode, text.text)}
+    if settings.tokenizer == BPE:
+        found["text/bpe_training"] = slowness.of_train_bpe(train_bpe, text.text, settings.vocab_size)
+    replaced = False
+    for kata in [kata for kata in chosen.own if found.get(kata.address, 0) > slowness.LIMIT]:
+        taken = slowness.in_words(found[kata.address])
+        told = f"your {curriculum.short(kata)} would take about {taken} for this text, the reference some seconds."
+        borrow = slow == BORROW
+        if slow == ASK and screen.interactive():
+            borrow = cli.confirmed(f"{told} Borrow it?", yes=False)
+        elif slow != OWN:
+            borrow = True
+        if borrow:
+            screen.say((f"{told} It is borrowed.", "yellow"))
+            chosen.borrow(kata)
+            replaced = True
+    if replaced:
+        chosen.serve()
+
+
+def tokenize(run: Run, text: Text, settings: Settings) -> int:
+    """Make the tokenizer and the files of tokens. Returns the size of the vocabulary."""
+    with screen.working("training the tokenizer ..."):
+        tokenizer = tokens.tokenizer_for(text, settings)
+    with screen.working("encoding the text ..."):
+        tokens.write(run, text, tokenizer, settings)
+    learned, held_out = tokens.read(run)
+    size, known = tokens.vocab_size_of(tokenizer), len(learned) + len(held_out)
+    row("vocabulary", f"{size:,} tokens; one is {len(text.text.encode()) / known:.1f} bytes of the text")
+    row("tokens", f"{len(learned):,} to learn from, {len(held_out):,} held out")
+    return size
+
+
+def tell_model(session: Session) -> None:
+    """The model's sizes, and how long its training will take here. Raises ClickException where the disk is too full."""
+    settings = session.settings
+    numbers = pieces.module("gpt/model").count_parameters(session.model)
+    free = shutil.disk_usage(session.run.folder).free
+    if free < (needed := COPIES * 4 * numbers):
+        raise click.ClickException(
+            f"the disk has {free / 1e6:,.0f} MB free, and the checkpoints of this run take {needed / 1e6:,.0f} MB."
+        )
+    row(
+        "model",
+        f"{numbers:,} parameters: {settings.n_layers} blocks, {settings.n_heads} heads, {settings.emb_dim} wide, "
+        f"{settings.context_length} tokens at once",
+    )
+    with screen.working("timing a step ..."):
+        seconds = seconds_per_step(session) * (session.total - session.start)
+    team = f", {session.team.size} processes" if session.team.size > 1 else ""
+    begun = f" from step {session.start}" if session.start else ""
+    row(
+        "training",
+        f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device}{team}{begun}: "
+        f"about {slowness.in_words(1.15 * seconds)}",
+    )
+
+
+def row(label: str, text: str) -> None:
+    first, *more = screen.wrapped(text, min(screen.columns() - 1, 100) - LABEL)
+    screen.say((f"{label:{LABEL}}", "bold"), first)
+    for line in more:
+        screen.say(" " * LABEL, line)

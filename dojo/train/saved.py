@@ -1,0 +1,93 @@
+"""A model that was trained, or GPT-2 from a file of its weights, ready to speak."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import nn
+
+from dojo import pieces, progress
+from dojo.train import tokens
+from dojo.train.folder import Run
+from dojo.train.speaking import Speaker
+
+# The katas that speaking takes, and the one that reads GPT-2's weights.
+KATAS = (
+    "text/bpe_tokenizer",
+    "attention/multihead",
+    "gpt/config",
+    "gpt/layernorm",
+    "gpt/feedforward",
+    "gpt/block",
+    "gpt/model",
+    "pretraining/sampling",
+)
+WEIGHTS = "pretraining/gpt2_weights"
+HEAD_DIM = 64  # of every published GPT-2
+
+
+def of_run(run: Run, device: str) -> Speaker:
+    """The model of a run, as its last checkpoint has it. Raises ClickException where there is none that fits."""
+    from safetensors import SafetensorError, safe_open
+
+    config = run.about()["config"]
+    model = _built(config)
+    try:
+        with safe_open(run.checkpoint, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118, it is no dict
+            model.load_state_dict({name.removeprefix("model."): file.get_tensor(name) for name in names})
+    except FileNotFoundError:
+        raise click.ClickException(f"{run.name} has no checkpoint: `dojo train --resume` goes on with it.") from None
+    except (OSError, SafetensorError, RuntimeError) as error:
+        where = progress.shown(run.checkpoint)
+        raise click.ClickException(f"{where} cannot be loaded: {str(error).splitlines()[0]}") from None
+    return Speaker(model.to(device).eval(), tokens.tokenizer_of(run), config)
+
+
+def of_gpt2(path: Path, device: str) -> Speaker:
+    """GPT-2 from a safetensors file in Hugging Face's layout. Raises ClickException where it is none."""
+    tokenizer, config = tokens.gpt2(), config_of(path)
+    model = _built(config)
+    try:
+        pieces.module(WEIGHTS).load_gpt2_weights(model, path)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{path} cannot be loaded: {error}") from None
+    return Speaker(model.to(device).eval(), tokenizer, config)
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """The configuration of a GPT-2 by the shapes of its weights; its heads by config.json, or of 64 features each."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            shapes = {name.removeprefix("transformer."): file.get_slice(name).get_shape() for name in names}
+        vocab_size, emb_dim = shapes["wte.weight"]
+        context_length, _ = shapes["wpe.weight"]
+        layers = len([name for name in shapes if name.startswith("h.") and name.endswith(".ln_1.weight")])
+    except (OSError, SafetensorError) as error:
+        raise click.ClickException(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    except (KeyError, ValueError):
+        raise click.ClickException(f"{path} does not hold GPT-2's weights in Hugging Face's layout.") from None
+    try:
+        heads = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))["n_head"]
+    except (OSError, ValueError, KeyError, TypeError):
+        heads = max(emb_dim // HEAD_DIM, 1)
+    return {
+        "vocab_size": vocab_size,
+        "context_length": context_length,
+        "emb_dim": emb_dim,
+        "n_heads": heads,
+        "n_layers": layers,
+        "drop_rate": 0.0,
+        "qkv_bias": True,
+    }
+
+
+def _built(config: dict[str, Any]) -> nn.Module:
+    with torch.random.fork_rng():
+        model: nn.Module = pieces.module("gpt/model").GPTModel(pieces.module("gpt/config").GPTConfig(**config))
+    return model

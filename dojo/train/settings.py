@@ -1,0 +1,62 @@
+"""What a run is asked to do: sizes, rates and the seed, by name or one by one."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+BPE, GPT2 = "bpe", "gpt2"  # a vocabulary of the run's own, or that of GPT-2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a run hangs on beside its text and its pieces.
+
+    vocab_size and context_length are in tokens, batch_size in windows of context_length tokens. learning_rate is the
+    peak, reached after a tenth of all steps. Dropout is drop_rate. held_out is the share of the text, at its end, that
+    is not learned but predicted. Weights begin with the standard deviation init_std, as GPT-2's did; without one they
+    begin as PyTorch has them.
+    """
+
+    tokenizer: str = BPE
+    vocab_size: int = 1024
+    context_length: int = 128
+    emb_dim: int = 128
+    n_heads: int = 4
+    n_layers: int = 4
+    drop_rate: float = 0.1
+    batch_size: int = 16
+    epochs: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    max_norm: float = 1.0
+    held_out: float = 0.1
+    init_std: float | None = 0.02
+    seed: int = 123
+
+    def config(self, vocab_size: int) -> dict[str, Any]:
+        """What GPTConfig takes; a text may have too few pairs to fill a vocabulary, so its size is given."""
+        names = ("context_length", "emb_dim", "n_heads", "n_layers", "drop_rate")
+        return {"vocab_size": vocab_size, **{name: getattr(self, name) for name in names}, "qkv_bias": False}
+
+    def as_data(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+# small is for half a megabyte in three minutes on two cores, quick for the story in one; book is the setting of the
+# book's section 5.2, whose model has 163 million parameters.
+PRESETS = {
+    "quick": Settings(vocab_size=512, context_length=64, emb_dim=96, n_layers=3, batch_size=16, epochs=30),
+    "small": Settings(),
+    "medium": Settings(vocab_size=4096, context_length=256, emb_dim=384, n_heads=6, n_layers=6, learning_rate=1e-3),
+    "book": Settings(
+        tokenizer=GPT2,
+        vocab_size=50_257,
+        context_length=256,
+        emb_dim=768,
+        n_heads=12,
+        n_layers=12,
+        batch_size=2,
+        epochs=10,
+        learning_rate=4e-4,
+        init_std=None,
+    ),
+}

@@ -1,0 +1,89 @@
+"""A trained model speaks: token by token, as soon as each character is whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dojo import pieces
+from dojo.train import END_OF_TEXT
+
+LONGEST_CHARACTER = 4  # bytes, and so tokens at most, that one character takes
+SAMPLE_TOKENS, SEED = 48, 123
+BROKEN = "\ufffd"  # what bytes that are no character decode to
+
+
+@dataclass
+class Speaker:
+    """A model, its tokenizer, and its configuration."""
+
+    model: nn.Module
+    tokenizer: Any
+    config: dict[str, Any]
+
+    @property
+    def context_length(self) -> int:
+        return int(self.config["context_length"])
+
+    def speak(
+        self,
+        prompt: str,
+        tokens: int,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """What the model says after a prompt, in parts, until it has said so many tokens or ends its text."""
+        device = next(self.model.parameters()).device
+        generator = torch.Generator(device)
+        generator.manual_seed(seed) if seed is not None else generator.seed()
+        how: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+        end = self.tokenizer.encode(END_OF_TEXT)[0]
+        ids, only = self._begin(prompt)
+        row = torch.tensor([ids], device=device)
+        said: list[int] = []
+        told = "" if only is None else " "  # the space that the prompt has already
+        for _ in range(tokens):
+            row = self._next(row, only, how)
+            only = None
+            if int(row[0, -1]) == end:
+                break
+            said.append(int(row[0, -1]))
+            text = self.tokenizer.decode(said)
+            whole = text if not text[-LONGEST_CHARACTER:].endswith(BROKEN) else text.rstrip(BROKEN)
+            if len(whole) > len(told):
+                yield whole[len(told) :]
+                told = whole
+        yield self.tokenizer.decode(said)[len(told) :]
+
+    def sample(self, begun: list[int]) -> str:
+        """Some words that follow a few tokens, and these themselves."""
+        prompt = self.tokenizer.decode(begun)
+        return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
+
+    def _begin(self, prompt: str) -> tuple[list[int], torch.Tensor | None]:
+        """The ids to begin with, and which tokens may come next, if not all.
+
+        In a byte-pair vocabulary a space belongs to the word behind it. A prompt that ends in a space would leave the
+        model with a token that it has hardly seen: the space is taken off, and the next token has to begin with one.
+        """
+        if not prompt:
+            return self.tokenizer.encode(END_OF_TEXT), None
+        if not prompt.endswith(" ") or not prompt.strip():
+            return self.tokenizer.encode(prompt), None
+        size = self.tokenizer.encode(END_OF_TEXT)[0] + 1
+        spaced = [self.tokenizer.decode([token]).startswith(" ") for token in range(size)]
+        return self.tokenizer.encode(prompt.removesuffix(" ")), torch.tensor(spaced)
+
+    def _next(self, row: torch.Tensor, only: torch.Tensor | None, how: dict[str, Any]) -> torch.Tensor:
+        sampling = pieces.module("pretraining/sampling")
+        if only is None:
+            longer: torch.Tensor = sampling.generate(self.model, row, 1, self.context_length, **how)
+            return longer
+        with torch.no_grad():
+            logits = self.model.eval()(row[:, -self.context_length :])[:, -1]  # (1, vocab_size)
+        logits = logits.masked_fill(~only.to(logits.device), float("-inf"))
+        return torch.cat([row, sampling.sample_next_token(logits, **how)[:, None]], dim=1)
