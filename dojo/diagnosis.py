@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from dojo import ROOT
+from dojo.recalling import recalled
 from dojo.serving import mistakes_of, rooms, served
 from dojo.typed import unchecked
 
@@ -40,7 +41,7 @@ def diagnosis(address: str, probe: Probe) -> list[str]:
     diagnosed, found = _diagnosed.get(address, (None, []))
     if diagnosed is not kata:
         if address not in _known:
-            _known[address] = grouped(known(address, probe))
+            _known[address] = recalled(address, lambda: grouped(known(address, probe)))
         found = named(answers(kata, probe), _known[address])
         _diagnosed[address] = kata, found
     return found

@@ -89,3 +89,19 @@ def test_a_diagnosis_prints_nothing_and_leaves_the_random_numbers_alone(capsys):
     assert torch.equal(torch.rand(1), expected)
     assert torch.equal(found["noise"], found["again"]), "every part starts from the same random numbers"
     assert capsys.readouterr().out == ""
+
+
+def test_what_took_long_to_work_out_is_recalled_until_something_changes(scratch):
+    scratch.only_toys()
+    scratch.write("dojo/recalling.py", scratch.read("dojo/recalling.py").replace("WORTH_IT = 0.5", "WORTH_IT = 0.0"))
+    source = (
+        "from dojo.recalling import recalled\n"
+        "print(recalled('toys/doubling', lambda: print('working') or {'part': [(3, ['a'])]}))\n"
+    )
+    scratch.write("ask.py", source)
+    kept = "{'part': [(3, ['a'])]}\n"
+    assert [scratch.run("ask").stdout for _ in range(2)] == ["working\n" + kept, kept]
+    scratch.write("tests/toys/test_doubling.py", scratch.read("tests/toys/test_doubling.py") + "\n")
+    assert scratch.run("ask").stdout == "working\n" + kept
+    scratch.path(".dojo/toys/doubling/known.pickle").write_bytes(b"no pickle")
+    assert scratch.run("ask").stdout == "working\n" + kept
