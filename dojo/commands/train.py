@@ -16,6 +16,7 @@ from dojo.texts import Text
 from dojo.train.settings import GPT2, PRESETS, Settings
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
+SAMPLES, SAMPLE_BEGINS = 4, 4  # samples in a run, and with how many tokens of the held-out text each begins
 LEAST_VOCABULARY = 258  # the single bytes, one pair, and the end of a text
 
 
@@ -192,12 +193,12 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
         raise click.ClickException(f"{progress.shown(run.folder)}: {error}") from None
     speaker = Speaker(session.model, tokens.tokenizer_of(run), about["config"])
     if team.leads:
-        opening.tell_model(session)
+        opening.tell_model(session, opening.sizes(settings))
         screen.say()
     try:
         if session.start < session.total:
-            speak = partial(speaker.sample, session.prompt)
-            loop.learn(session, narrating.narrator(team.leads), speak, save_every)
+            sample = partial(speaker.sample, tokens.read(run)[1][:SAMPLE_BEGINS].tolist())
+            loop.learn(session, narrating.narrator(team.leads), save_every, sample, SAMPLES)
     except loop.Stopped:
         if team.leads:
             screen.say(f"stopped at step {len(session.history['losses'])} of {session.total}, and saved.")

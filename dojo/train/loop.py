@@ -22,7 +22,6 @@ from dojo.train.settings import Settings
 
 EVALUATIONS = 12  # in a run
 EVAL_BATCHES = 8
-SAMPLES = 4  # of these evaluations come with a sample
 SAVE_SHARE = 20  # a save that takes long comes seldom: it takes at most this part of the time
 LAST_IN_BLOCK = ("out_proj.weight", "layers.2.weight")
 LISTS = ("steps", "tokens_seen", "train_losses", "val_losses", "learning_rates")
@@ -34,37 +33,54 @@ class Stopped(Exception):
 
 @dataclass
 class Session:
-    """A model, what trains it, and where it is written down."""
+    """A model, what trains it and what it is trained on, and where it is written down.
+
+    learned and held_out are loaders, learned with a generator of its own; tokens_in_a_step counts those of all
+    processes, and peak is the learning rate after a tenth of all steps.
+    """
 
     run: Run
-    settings: Settings
     team: Team
     model: nn.Module
     optimizer: torch.optim.Optimizer
     learned: Any
     held_out: Any
     device: torch.device
+    epochs: int
+    tokens_in_a_step: int
+    peak: float
+    max_norm: float
+    seed: int
     start: int = 0
-    total: int = 0
-    history: dict[str, list[float]] = field(default_factory=dict)
-    prompt: list[int] = field(default_factory=list)
+    history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*LISTS, "losses")})
 
     @property
-    def tokens_in_a_step(self) -> int:
-        return self.settings.batch_size * self.settings.context_length
+    def total(self) -> int:
+        """The number of steps."""
+        return self.epochs * len(self.learned)
 
-    def trained(self) -> nn.Module:
-        """The model as the loop sees it: in a team, and in bfloat16 on a GPU of NVIDIA's."""
-        model = Autocast(self.model, self.device) if self.device.type == "cuda" else self.model
-        return self.team.together(model, self.device)
+    def seen(self, model: nn.Module) -> nn.Module:
+        """A model as it computes here: in bfloat16 on a GPU of NVIDIA's."""
+        return Autocast(model, self.device) if self.device.type == "cuda" else model
+
+    def take_up(self) -> None:
+        """Bring back what the checkpoint of the run holds, if there is one. Raises ValueError where it does not fit."""
+        if self.run.checkpoint.exists():
+            load = pieces.module("pretraining/checkpoint").load_checkpoint
+            self.start = load(self.run.checkpoint, self.model, self.optimizer, self.learned.generator)
+        measured = self.run.measured()
+        kept = sum(step <= self.start for step in measured.get("steps", []))
+        self.history = {name: measured.get(name, [])[:kept] for name in LISTS}
+        self.history["losses"] = measured.get("losses", [])[: self.start]
+        if self.team.rank > 0:  # each process drops other numbers, and the leader those of a run alone
+            torch.manual_seed(self.seed + 1000 * self.team.rank + self.start)
 
 
 def open_session(run: Run, settings: Settings, config: dict[str, Any], device: str, team: Team) -> Session:
-    """Build a run's model, optimizer and loaders, and bring back what its checkpoint holds, if it has one."""
+    """Build the model, the optimizer and the loaders of a run that learns a text, and take it up where it stands."""
     place = own_device(device)
     learned, held_out = tokens.read(run)
-    random.seed(settings.seed)
-    torch.manual_seed(settings.seed)
+    seed(settings.seed)
     gpt = pieces.module("gpt/model")
     model = gpt.GPTModel(pieces.module("gpt/config").GPTConfig(**config)).to(place)
     if settings.init_std is not None:
@@ -77,28 +93,25 @@ def open_session(run: Run, settings: Settings, config: dict[str, Any], device: s
     generator = torch.Generator().manual_seed(settings.seed)
     session = Session(
         run,
-        settings,
         team,
         model,
         optimizer,
         loader(learned, windows, context, context, shuffle=True, drop_last=True, generator=generator),
         loader(held_out, windows, context, context, shuffle=False, drop_last=False),
         place,
-        prompt=[int(token) for token in held_out[:4]],
+        settings.epochs,
+        windows * context,
+        settings.learning_rate,
+        settings.max_norm,
+        settings.seed,
     )
-    session.total = settings.epochs * len(session.learned)
-    if run.checkpoint.exists():
-        load = pieces.module("pretraining/checkpoint").load_checkpoint
-        session.start = load(run.checkpoint, model, optimizer, generator)
-    measured = run.measured()
-    known = [step <= session.start for step in measured.get("steps", [])]
-    session.history = {
-        name: [value for value, kept in zip(measured.get(name, []), known, strict=False) if kept] for name in LISTS
-    }
-    session.history["losses"] = measured.get("losses", [])[: session.start]
-    if team.rank > 0:  # each process drops other numbers, and the leader those of a run alone
-        torch.manual_seed(settings.seed + 1000 * team.rank + session.start)
+    session.take_up()
     return session
+
+
+def seed(number: int) -> None:
+    random.seed(number)
+    torch.manual_seed(number)
 
 
 def initialize(model: nn.Module, std: float, layers: int) -> None:
@@ -118,19 +131,19 @@ def seconds_per_step(session: Session) -> float:
     """What a step takes here, measured on a copy of the model that is thrown away."""
     loss = pieces.module("pretraining/loss").batch_loss
     model = copy.deepcopy(session.model)
-    optimizer = pieces.module("pretraining/optimizer").AdamW(model.parameters(), lr=1e-3)
-    rows = session.settings.batch_size // session.team.size
-    ids = torch.zeros(rows, session.settings.context_length, dtype=torch.int64, device=session.device)
-    seen = Autocast(model, session.device) if session.device.type == "cuda" else model
-    times = []
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = pieces.module("pretraining/optimizer").AdamW(learning, lr=1e-3)
+    order, times = session.learned.generator.get_state(), []
     with torch.random.fork_rng():
+        inputs, targets = next(iter(Share(session.learned, session.team)))
         for _ in range(4):
             begun = time.perf_counter()
             optimizer.zero_grad()
-            loss(seen, ids, ids).backward()
+            loss(session.seen(model), inputs, targets).backward()
             optimizer.step()
-            next(model.parameters()).sum().item()  # a GPU is asked for the result, so that it is there
+            learning[0].detach().sum().item()  # a GPU is asked for the result, so that it is there
             times.append(time.perf_counter() - begun)
+    session.learned.generator.set_state(order)
     return min(times[1:])
 
 
@@ -145,13 +158,15 @@ def save(session: Session, step: int) -> None:
         raise progress.unwritten(session.run.checkpoint, error) from None
 
 
-def learn(session: Session, narrator: Narrator, speak: Callable[[], str], save_every: float) -> None:
+def learn(
+    session: Session, narrator: Narrator, save_every: float, remark: Callable[[], str], remarks: int = EVALUATIONS
+) -> None:
     """Train from where the session stands to the end of the run, and save every so many seconds, and at the end.
 
-    Raises Stopped where somebody asks for it, after a save; CannotSave; ClickException where the loss is lost.
+    So many of the evaluations come with a remark: what the model says by then, or how good it is. Raises Stopped where
+    somebody asks for it, after a save; CannotSave; ClickException where the loss is lost.
     """
     rate = pieces.module("pretraining/optimizer").learning_rate_at
-    peak, warmup = session.settings.learning_rate, session.total // 10
     eval_every = max(session.total // EVALUATIONS, 1)
     clock = Clock(save_every)
     if session.team.leads:
@@ -181,21 +196,22 @@ def learn(session: Session, narrator: Narrator, speak: Callable[[], str], save_e
             session.history[name].append(getattr(history, name)[-1])
         session.history["tokens_seen"][-1] *= session.team.size
         narrator.evaluated(step, history.train_losses[-1], history.val_losses[-1])
-        if session.team.leads and step // eval_every % (EVALUATIONS // SAMPLES) == 0:
-            narrator.sample(speak())
+        if session.team.leads and step // eval_every % (EVALUATIONS // remarks) == 0:
+            narrator.remark(remark())
 
+    seen = session.seen(session.model)
     try:
         with Interrupts() as interrupts:
             history = pieces.module("pretraining/training").train(
-                session.trained(),
+                session.team.together(seen, session.device),
                 Share(session.learned, session.team),
                 session.held_out,
                 session.optimizer,
-                session.settings.epochs,
+                session.epochs,
                 eval_every,
                 EVAL_BATCHES,
-                schedule=lambda step: rate(step, peak, peak / 10, warmup, session.total),
-                max_norm=session.settings.max_norm,
+                schedule=lambda step: rate(step, session.peak, session.peak / 10, session.total // 10, session.total),
+                max_norm=session.max_norm,
                 start_step=session.start,
                 on_step=on_step,
             )
@@ -226,6 +242,4 @@ class Clock:
 
 def final_loss(session: Session) -> float:
     """The loss on all that was held out, in nats per token."""
-    mean_loss = pieces.module("pretraining/loss").mean_loss
-    model = Autocast(session.model, session.device) if session.device.type == "cuda" else session.model
-    return float(mean_loss(model, session.held_out))
+    return float(pieces.module("pretraining/loss").mean_loss(session.seen(session.model), session.held_out))

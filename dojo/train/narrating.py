@@ -19,7 +19,7 @@ class Narrator:
     def evaluated(self, step: int, train_loss: float, val_loss: float) -> None:
         pass
 
-    def sample(self, text: str) -> None:
+    def remark(self, text: str) -> None:
         pass
 
     def end(self) -> None:
@@ -45,7 +45,7 @@ class Lines(Narrator):
             f"{speed:,.0f} tokens/s  {told}"
         )
 
-    def sample(self, text: str) -> None:
+    def remark(self, text: str) -> None:
         for line in sample_lines(text):
             screen.say((line, "dim"))
 
@@ -82,7 +82,7 @@ class Bar(Narrator):
     def evaluated(self, step: int, train_loss: float, val_loss: float) -> None:
         self.console.print(f"step {step}: loss {train_loss:.3f} learned, {val_loss:.3f} held out")
 
-    def sample(self, text: str) -> None:
+    def remark(self, text: str) -> None:
         from rich.text import Text
 
         for line in sample_lines(text):

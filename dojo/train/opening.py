@@ -86,20 +86,23 @@ def tokenize(run: Run, text: Text, settings: Settings) -> int:
     return size
 
 
-def tell_model(session: Session) -> None:
-    """The model's sizes, and how long its training will take here. Raises ClickException where the disk is too full."""
-    settings = session.settings
+def sizes(settings: Settings) -> str:
+    """The sizes of a model in words."""
+    return (
+        f"{settings.n_layers} blocks, {settings.n_heads} heads, {settings.emb_dim} wide, "
+        f"{settings.context_length} tokens at once"
+    )
+
+
+def tell_model(session: Session, about: str) -> None:
+    """The model, and how long its training will take here. Raises ClickException where the disk is too full."""
     numbers = pieces.module("gpt/model").count_parameters(session.model)
     free = shutil.disk_usage(session.run.folder).free
     if free < (needed := COPIES * 4 * numbers):
         raise click.ClickException(
             f"the disk has {free / 1e6:,.0f} MB free, and the checkpoints of this run take {needed / 1e6:,.0f} MB."
         )
-    row(
-        "model",
-        f"{numbers:,} parameters: {settings.n_layers} blocks, {settings.n_heads} heads, {settings.emb_dim} wide, "
-        f"{settings.context_length} tokens at once",
-    )
+    row("model", f"{numbers:,} parameters: {about}")
     with screen.working("timing a step ..."):
         seconds = seconds_per_step(session) * (session.total - session.start)
     team = f", {session.team.size} processes" if session.team.size > 1 else ""
