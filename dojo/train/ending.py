@@ -25,6 +25,8 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     screen.say()
     row("held out", f"loss {loss:.3f} nats a token, perplexity {unsure:.1f}: as unsure as among {unsure:.0f} tokens")
     row("beside it", f"a table of pairs of tokens: perplexity {pairs:.1f}; blind guessing: {size:,}")
+    if unsure >= pairs:
+        row("", "The table wins: there was too little text to learn more than pairs from. More text helps most.")
     row("text", f"{about['text']}, SHA-256 {about['sha256']}")
     about["result"] = {"loss": loss, "perplexity": unsure, "bigram_perplexity": pairs}
     session.run.note(about)
