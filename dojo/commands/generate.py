@@ -46,7 +46,7 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
     chosen.serve()
     for kata, why in chosen.wrong.items():
         screen.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
-    own = "the reference alone" if solutions else f"{len(chosen.own)} of its {len(katas)} pieces are your own"
+    own = f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
     screen.say((f"{found.name if found else weights}; {own}", "dim"), to_stderr=True)
     if weights:
         return saved.of_gpt2(weights, device), str(weights)

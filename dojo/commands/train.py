@@ -16,7 +16,8 @@ from dojo.texts import Text
 from dojo.train.settings import GPT2, PRESETS, Settings
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
-SAMPLES, SAMPLE_BEGINS = 4, 4  # samples in a run, and with how many tokens of the held-out text each begins
+SAMPLES = 4  # in a run
+SAMPLE_FROM = 500  # tokens of the held-out text in which their beginning is sought
 LEAST_VOCABULARY = 258  # the single bytes, one pair, and the end of a text
 
 
@@ -182,7 +183,7 @@ def plan_to_resume(name: str, solutions: bool) -> Plan:
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     """Train to the end, or to Ctrl-C, and tell what came of it."""
     from dojo.train import ending, folder, loop, narrating, opening, tokens
-    from dojo.train.speaking import Speaker
+    from dojo.train.speaking import Speaker, first_words
 
     run, about = folder.Run(plan.name), plan.about
     pieces.Pieces(rooms=plan.rooms).serve()
@@ -197,7 +198,8 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
         screen.say()
     try:
         if session.start < session.total:
-            sample = partial(speaker.sample, tokens.read(run)[1][:SAMPLE_BEGINS].tolist())
+            prompt = first_words(speaker.tokenizer.decode(tokens.read(run)[1][:SAMPLE_FROM].tolist()))
+            sample = partial(speaker.sample, prompt)
             loop.learn(session, narrating.narrator(team.leads), save_every, sample, SAMPLES)
     except loop.Stopped:
         if team.leads:

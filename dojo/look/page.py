@@ -75,7 +75,7 @@ def attention(seen: Seen) -> str:
     for number, heads in enumerate(seen.attention, start=1):
         pictures = "".join(
             f'<button class=map data-name="block {number}, head {head}" data-values="{encoded(weights)}">'
-            f'<img alt="block {number}, head {head}" src="{picture(weights)}"></button>'
+            f'<img alt="block {number}, head {head}" src="{picture(weights)}"><span>head {head}</span></button>'
             for head, weights in enumerate(heads, start=1)
         )
         rows.append(f"<div class=block><h3>block {number}</h3>{pictures}</div>")

@@ -167,7 +167,7 @@ def learn(
     somebody asks for it, after a save; CannotSave; ClickException where the loss is lost.
     """
     rate = pieces.module("pretraining/optimizer").learning_rate_at
-    eval_every = max(session.total // EVALUATIONS, 1)
+    eval_every = -(-session.total // EVALUATIONS)
     clock = Clock(save_every)
     if session.team.leads:
         save(session, session.start)  # what cannot be saved is better known before than after
@@ -196,7 +196,8 @@ def learn(
             session.history[name].append(getattr(history, name)[-1])
         session.history["tokens_seen"][-1] *= session.team.size
         narrator.evaluated(step, history.train_losses[-1], history.val_losses[-1])
-        if session.team.leads and step // eval_every % (EVALUATIONS // remarks) == 0:
+        last = step == session.total
+        if session.team.leads and (last or step // eval_every % (EVALUATIONS // remarks) == 0):
             narrator.remark(remark())
 
     seen = session.seen(session.model)

@@ -59,9 +59,8 @@ class Speaker:
                 told = whole
         yield self.tokenizer.decode(said)[len(told) :]
 
-    def sample(self, begun: list[int]) -> str:
-        """Some words that follow a few tokens, and these themselves."""
-        prompt = self.tokenizer.decode(begun)
+    def sample(self, prompt: str) -> str:
+        """A prompt, and some words that follow it: always the same ones of the same model."""
         return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
 
     def _begin(self, prompt: str) -> tuple[list[int], torch.Tensor | None]:
@@ -87,3 +86,9 @@ class Speaker:
             logits = self.model.eval()(row[:, -self.context_length :])[:, -1]  # (1, vocab_size)
         logits = logits.masked_fill(~only.to(logits.device), float("-inf"))
         return torch.cat([row, sampling.sample_next_token(logits, **how)[:, None]], dim=1)
+
+
+def first_words(text: str) -> str:
+    """The first two words of the second paragraph of a text, or of the text: something to go on from."""
+    _, _, behind = text.partition("\n\n")
+    return " ".join((behind.split() or text.split())[:2])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dojo.train import END_OF_TEXT
-from dojo.train.speaking import Speaker
+from dojo.train.speaking import Speaker, first_words
 
 
 class Bytes:
@@ -99,3 +99,11 @@ def test_the_same_seed_says_the_same_and_another_one_something_else():
     speaker = Speaker(Dice([], 1), Bytes(), {"context_length": 100})
     first, again, other = ("".join(speaker.speak("a", 30, 1.0, seed=seed)) for seed in (5, 5, 6))
     assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("of it.\n\nThe old man said", "The old"), ("no second paragraph", "no second"), ("one", "one"), (" \n", "")],
+)
+def test_a_sample_begins_where_a_paragraph_begins(text, words):
+    assert first_words(text) == words
