@@ -169,7 +169,7 @@ def learn(
     rate = pieces.module("pretraining/optimizer").learning_rate_at
     eval_every = -(-session.total // EVALUATIONS)
     clock = Clock(save_every)
-    if session.team.leads:
+    if session.team.leads and not session.run.checkpoint.exists():
         save(session, session.start)  # what cannot be saved is better known before than after
     narrator.begin(session.start, session.total)
 
