@@ -1,0 +1,1 @@
+"""`dojo finetune`: a trained model learns a task on data of our own."""
