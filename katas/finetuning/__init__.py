@@ -1,0 +1,1 @@
+"""Fine-tuning: a trained model learns a task, an instruction, a preference."""
