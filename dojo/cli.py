@@ -30,6 +30,8 @@ COMMANDS = (
     "train",
     "generate",
     "look",
+    "finetune",
+    "classify",
     "bench",
     "update",
     "doctor",
@@ -141,6 +143,23 @@ def _exit_code(run: Callable[[], Any]) -> int:
     except BrokenPipeError:
         screen.reader_gone(sys.stdout)
         return GREEN
+    except Exception as error:
+        return _blamed(error)
+
+
+def _blamed(error: Exception) -> int:
+    """Tell an error that came out of a learner's file, which may be green and still not fit; raise any other."""
+    from dojo.telling import address_of, first_line, frames_of, own_line
+
+    own = [frame for frame in frames_of(error) if frame.path.is_relative_to(ROOT / "katas")]
+    if not own:
+        raise error
+    screen.say(("dojo: ", "bold red"), first_line(error), to_stderr=True)
+    screen.say(*own_line(own), to_stderr=True)
+    name = short(find(address_of(own[-1].path) or ""))
+    told = f"next: dojo test {name}, or the same command with --solutions, which goes without your files"
+    screen.say(told, to_stderr=True)
+    return USAGE
 
 
 def _flush() -> None:
@@ -164,6 +183,17 @@ def kata_argument() -> Callable[[Command], Command]:
         return upcoming.kata
 
     return click.argument("kata", type=KataName(), required=False, callback=chosen)
+
+
+def all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in this order, for the commands that share them."""
+
+    def with_options(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
 
 
 def json_option() -> Callable[[Command], Command]:

@@ -11,6 +11,7 @@ from dojo import ROOT, specification
 from dojo.diagnosis import sentences
 from dojo.door import NEVER_IMPORTED, NotAllowed
 from dojo.misplaced import misplaced, missing_name
+from dojo.progress import shown
 from dojo.serving import KataUnavailable, served_files
 from dojo.stubs import NOT_WRITTEN
 from dojo.typed import Mismatch
@@ -234,10 +235,6 @@ def address_of(path: Path) -> str | None:
         if path.is_relative_to(ROOT / room):
             return path.relative_to(ROOT / room).with_suffix("").as_posix()
     return None
-
-
-def shown(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 def clipped(lines: Sequence[str]) -> list[str]:

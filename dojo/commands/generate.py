@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from dojo import curriculum, devices, pieces, screen
-from dojo.cli import Command
+from dojo.cli import Command, all_of
 
 
 def model_options() -> Callable[[Command], Command]:
     """Which model: that of a run, or GPT-2 from a file."""
-    options = [
+    return all_of(
         click.option("--run", "run", default="", metavar="NAME", help="A run's name; left out, the last run."),
         click.option(
             "--weights",
@@ -22,14 +22,7 @@ def model_options() -> Callable[[Command], Command]:
         ),
         click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
-    ]
-
-    def with_options(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return with_options
+    )
 
 
 def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tuple[Any, str]:
@@ -46,7 +39,9 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
     chosen.serve()
     for kata, why in chosen.wrong.items():
         screen.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
-    own = f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
+    own = (
+        f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
+    )
     screen.say((f"{found.name if found else weights}; {own}", "dim"), to_stderr=True)
     if weights:
         return saved.of_gpt2(weights, device), str(weights)

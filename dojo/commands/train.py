@@ -151,6 +151,7 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
     try:
         vocab_size = opening.tokenize(run, text, settings)
         about = {
+            "kind": folder.TRAIN,
             "text": text.name,
             "sha256": text.sha256,
             "settings": asdict(settings),
@@ -172,11 +173,7 @@ def plan_to_resume(name: str, solutions: bool) -> Plan:
     about = run.about()
     screen.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
     chosen = opening.chosen_pieces(solutions)
-    changed = [address for address, was in about["pieces"].items() if chosen.hashes().get(address) != was]
-    if changed:
-        told = f"changed since it was begun: {', '.join(changed)}. It may end elsewhere than it would have."
-        screen.say((told, "yellow"))
-    run.sweep()
+    opening.tell_changed(chosen, about["pieces"])
     return Plan(run.name, chosen.rooms, about)
 
 
@@ -196,16 +193,11 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     if team.leads:
         opening.tell_model(session, opening.sizes(settings))
         screen.say()
-    try:
-        if session.start < session.total:
-            prompt = first_words(speaker.tokenizer.decode(tokens.read(run)[1][:SAMPLE_FROM].tolist()))
-            sample = partial(speaker.sample, prompt)
-            loop.learn(session, narrating.narrator(team.leads), save_every, sample, SAMPLES)
-    except loop.Stopped:
-        if team.leads:
-            screen.say(f"stopped at step {len(session.history['losses'])} of {session.total}, and saved.")
-            screen.say("next: ", ("dojo train --resume", "bold cyan"))
-        return INTERRUPTED
+    if session.start < session.total:
+        prompt = first_words(speaker.tokenizer.decode(tokens.read(run)[1][:SAMPLE_FROM].tolist()))
+        sample = partial(speaker.sample, prompt)
+        if not loop.learn(session, narrating.narrator(team.leads), save_every, sample, SAMPLES):
+            return INTERRUPTED
     if team.leads:
         ending.tell(session, about)
         screen.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))

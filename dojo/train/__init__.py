@@ -1,20 +1,21 @@
 """`dojo train`: the learner's own pieces, put together, learn a text and then write on."""
 
-# The katas that a run is made of.
-KATAS = (
-    "text/bpe_training",
-    "text/bpe_tokenizer",
-    "text/dataloader",
+# The katas that a model is made of, what teaches it, and all that a run takes.
+MODEL = (
     "attention/multihead",
     "gpt/config",
     "gpt/layernorm",
     "gpt/feedforward",
     "gpt/block",
     "gpt/model",
-    "pretraining/loss",
+)
+LOOP = ("pretraining/loss", "pretraining/optimizer", "pretraining/training", "pretraining/checkpoint")
+KATAS = (
+    "text/bpe_training",
+    "text/bpe_tokenizer",
+    "text/dataloader",
+    *MODEL,
     "pretraining/sampling",
-    "pretraining/optimizer",
-    "pretraining/training",
-    "pretraining/checkpoint",
+    *LOOP,
 )
 END_OF_TEXT = "<|endoftext|>"

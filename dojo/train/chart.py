@@ -9,7 +9,7 @@ HEIGHT, WIDEST, MARGIN = 9, 64, 7
 Points = Sequence[tuple[float, float]]
 
 
-def chart(learned: Points, held_out: Points, last: int) -> list[str]:
+def chart(learned: Points, held_out: Points, last: int, unit: str) -> list[str]:
     """Two series of (step, loss), held_out drawn over learned, with the numbers of both axes."""
     values = [loss for _, loss in (*learned, *held_out)]
     if not values:
@@ -28,7 +28,7 @@ def chart(learned: Points, held_out: Points, last: int) -> list[str]:
         lines.append(f"{number:>{MARGIN - 1}} | {''.join(line)}".rstrip())
     lines.append(f"{'':{MARGIN - 1}} +{'-' * (width + 1)}")
     lines.append(f"{'':{MARGIN}} 0{f'step {last}':>{width}}")
-    lines.append(f"{'':{MARGIN}} loss in nats a token: {screen.glyph('dot')} learned, o held out")
+    lines.append(f"{'':{MARGIN}} loss in nats a {unit}: {screen.glyph('dot')} learned, o held out")
     return lines
 
 

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from dojo import pieces, progress, screen
-from dojo.train import bigram, tokens
+from dojo.train import bigram, curve, tokens
 from dojo.train.chart import chart, smoothed
 from dojo.train.loop import Session, final_loss
 from dojo.train.opening import row
@@ -16,13 +16,7 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     size = about["config"]["vocab_size"]
     loss, pairs = final_loss(session), bigram.perplexity(learned, held_out, size)
     unsure = float(pieces.module("pretraining/loss").perplexity(loss))
-    history = session.history
-    screen.say()
-    for line in chart(
-        smoothed(history["losses"]), list(zip(history["steps"], history["val_losses"], strict=True)), session.total
-    ):
-        screen.say(line)
-    screen.say()
+    tell_chart(session, "token")
     row("held out", f"loss {loss:.3f} nats a token, perplexity {unsure:.1f}: as unsure as among {unsure:.0f} tokens")
     row("beside it", f"a table of pairs of tokens: perplexity {pairs:.1f}; blind guessing: {size:,}")
     if unsure >= pairs:
@@ -30,16 +24,17 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     row("text", f"{about['text']}, SHA-256 {about['sha256']}")
     about["result"] = {"loss": loss, "perplexity": unsure, "bigram_perplexity": pairs}
     session.run.note(about)
-    draw(session, about, pairs)
+    baselines = {"a table of pairs, held out": math.log(pairs)}
+    figure = curve.draw(session.history, f"{about['text']}, {session.total:,} steps", "token", baselines)
+    curve.write(session.run.curve, figure)
     row("saved", f"{progress.shown(session.run.folder)}: checkpoint, tokenizer, {session.run.curve.name}")
 
 
-def draw(session: Session, about: dict[str, Any], pairs: float) -> None:
-    """The curve as a figure, beside the checkpoint. Raises CannotSave."""
-    from dojo.train import curve
-
-    figure = curve.draw(session.history, pairs, f"{about['text']}, {math.floor(session.total):,} steps")
-    try:
-        curve.write(session.run.curve, figure)
-    except OSError as error:
-        raise progress.unwritten(session.run.curve, error) from None
+def tell_chart(session: Session, unit: str) -> None:
+    """The losses on the way, as a chart of characters."""
+    history = session.history
+    held_out = list(zip(history["steps"], history["val_losses"], strict=True))
+    screen.say()
+    for line in chart(smoothed(history["losses"]), held_out, session.total, unit):
+        screen.say(line)
+    screen.say()

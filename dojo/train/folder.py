@@ -1,6 +1,7 @@
 """Where a run lives: .dojo/runs/NAME/, with all that it takes to go on with it, to speak with it and to show it."""
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from dojo import progress
 
 RUNS = progress.FOLDER / "runs"
+TRAIN = "train"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,19 @@ class Run:
     @property
     def curve(self) -> Path:
         return self.folder / "curve.svg"
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / "adapter.safetensors"
+
+    @property
+    def confusion(self) -> Path:
+        return self.folder / "confusion.svg"
+
+    @property
+    def kind(self) -> str:
+        """What was done in it: TRAIN, or a kind of fine-tuning; empty where that cannot be read."""
+        return str(progress.read(f"runs/{self.name}", "run").get("kind", ""))
 
     def about(self) -> dict[str, Any]:
         """What the run was asked to do, and what it is made of. Raises ClickException where that cannot be read."""
@@ -81,12 +96,15 @@ def new(name: str) -> Run:
     return run
 
 
-def latest(name: str = "") -> Run:
-    """The run of a name, or the one that was trained last. Raises a UsageError that says which there are."""
+def latest(name: str = "", kinds: Collection[str] = (TRAIN,), first: str = "dojo train --quick") -> Run:
+    """The run of a name, or the last one, of some kinds.
+
+    Raises a UsageError that says which there are, or how to have one first.
+    """
     found = sorted((path.parent for path in RUNS.glob("*/run.json")), key=lambda folder: folder.stat().st_mtime)
-    names = [folder.name for folder in found]
+    names = [folder.name for folder in found if Run(folder.name).kind in kinds]
     if not names:
-        raise click.UsageError("nothing has been trained yet: `dojo train --quick` takes a minute.")
+        raise click.UsageError(f"there is no run to go on with: begin with `{first}`.")
     if name and name not in names:
         raise click.UsageError(f"there is no run '{name}', only {', '.join(reversed(names))}.")
     return Run(name or names[-1])

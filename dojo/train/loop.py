@@ -51,6 +51,7 @@ class Session:
     peak: float
     max_norm: float
     seed: int
+    again: str  # the command that takes the run up
     start: int = 0
     history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*LISTS, "losses")})
 
@@ -65,6 +66,8 @@ class Session:
 
     def take_up(self) -> None:
         """Bring back what the checkpoint of the run holds, if there is one. Raises ValueError where it does not fit."""
+        if self.team.leads:
+            self.run.sweep()
         if self.run.checkpoint.exists():
             load = pieces.module("pretraining/checkpoint").load_checkpoint
             self.start = load(self.run.checkpoint, self.model, self.optimizer, self.learned.generator)
@@ -104,6 +107,7 @@ def open_session(run: Run, settings: Settings, config: dict[str, Any], device: s
         settings.learning_rate,
         settings.max_norm,
         settings.seed,
+        "dojo train --resume",
     )
     session.take_up()
     return session
@@ -160,11 +164,12 @@ def save(session: Session, step: int) -> None:
 
 def learn(
     session: Session, narrator: Narrator, save_every: float, remark: Callable[[], str], remarks: int = EVALUATIONS
-) -> None:
+) -> bool:
     """Train from where the session stands to the end of the run, and save every so many seconds, and at the end.
 
-    So many of the evaluations come with a remark: what the model says by then, or how good it is. Raises Stopped where
-    somebody asks for it, after a save; CannotSave; ClickException where the loss is lost.
+    So many of the evaluations come with a remark: what the model says by then, or how good it is. The result is whether
+    the end was reached: it is False where somebody asked to stop, after a save. Raises CannotSave, and ClickException
+    where the loss is lost.
     """
     rate = pieces.module("pretraining/optimizer").learning_rate_at
     eval_every = -(-session.total // EVALUATIONS)
@@ -218,10 +223,17 @@ def learn(
             )
             if history.steps[-1:] != session.history["steps"][-1:]:
                 evaluated(session.total, history)
+    except Stopped:
+        narrator.end()
+        narrator.stopped(len(session.history["losses"]), session.total, session.again)
+        return False
+    except progress.CannotSave as error:
+        raise progress.CannotSave(f"{error}; `{session.again}` goes on from the last save") from None
     finally:
         narrator.end()
     if session.team.leads:
         session.run.measure(session.history)
+    return True
 
 
 class Clock:

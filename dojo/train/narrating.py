@@ -22,11 +22,22 @@ class Narrator:
     def remark(self, text: str) -> None:
         pass
 
+    def stopped(self, step: int, total: int, again: str) -> None:
+        pass
+
     def end(self) -> None:
         pass
 
 
-class Lines(Narrator):
+class Aloud(Narrator):
+    """What is told in one way, whoever looks."""
+
+    def stopped(self, step: int, total: int, again: str) -> None:
+        screen.say(f"stopped at step {step} of {total}, and saved.")
+        screen.say("next: ", (again, "bold cyan"))
+
+
+class Lines(Aloud):
     """A line for each evaluation, and for each sample."""
 
     def begin(self, start: int, total: int) -> None:
@@ -50,7 +61,7 @@ class Lines(Narrator):
             screen.say((line, "dim"))
 
 
-class Bar(Narrator):
+class Bar(Aloud):
     """A bar with loss, speed and the time left; evaluations and samples pass by above it."""
 
     def begin(self, start: int, total: int) -> None:

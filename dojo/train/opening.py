@@ -44,6 +44,14 @@ def tell(chosen: Pieces) -> None:
         screen.say("  next: ", (f"dojo test {name}", "bold cyan"))
 
 
+def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
+    """Which of the pieces that a run was begun with are others now."""
+    hashes = chosen.hashes()
+    if changed := [address for address, was in begun_with.items() if hashes.get(address) != was]:
+        told = f"changed since it was begun: {', '.join(changed)}. It may end elsewhere than it would have."
+        screen.say((told, "yellow"))
+
+
 def names(katas: Iterable[Kata]) -> str:
     return ", ".join(curriculum.short(kata) for kata in katas)
 

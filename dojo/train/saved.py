@@ -9,41 +9,39 @@ import torch
 from torch import nn
 
 from dojo import pieces, progress
-from dojo.train import tokens
+from dojo.train import MODEL, tokens
 from dojo.train.folder import Run
 from dojo.train.speaking import Speaker
 
 # The katas that speaking takes, and the one that reads GPT-2's weights.
-KATAS = (
-    "text/bpe_tokenizer",
-    "attention/multihead",
-    "gpt/config",
-    "gpt/layernorm",
-    "gpt/feedforward",
-    "gpt/block",
-    "gpt/model",
-    "pretraining/sampling",
-)
+KATAS = ("text/bpe_tokenizer", *MODEL, "pretraining/sampling")
 WEIGHTS = "pretraining/gpt2_weights"
 HEAD_DIM = 64  # of every published GPT-2
 
 
 def of_run(run: Run, device: str) -> Speaker:
     """The model of a run, as its last checkpoint has it. Raises ClickException where there is none that fits."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     config = run.about()["config"]
     model = _built(config)
     try:
-        with safe_open(run.checkpoint, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118, it is no dict
-            model.load_state_dict({name.removeprefix("model."): file.get_tensor(name) for name in names})
+        model.load_state_dict(weights(run.checkpoint))
     except FileNotFoundError:
         raise click.ClickException(f"{run.name} has no checkpoint: `dojo train --resume` goes on with it.") from None
     except (OSError, SafetensorError, RuntimeError) as error:
         where = progress.shown(run.checkpoint)
         raise click.ClickException(f"{where} cannot be loaded: {str(error).splitlines()[0]}") from None
     return Speaker(model.to(device).eval(), tokens.tokenizer_of(run), config)
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the model in a checkpoint. Raises OSError, or safetensors' own error."""
+    from safetensors import safe_open
+
+    with safe_open(checkpoint, framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118, it is no dict
+        return {name.removeprefix("model."): file.get_tensor(name) for name in names}
 
 
 def of_gpt2(path: Path, device: str) -> Speaker:

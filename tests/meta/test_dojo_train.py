@@ -76,9 +76,6 @@ def test_a_model_learns_speaks_and_is_looked_at(scratch):
 
 def test_own_pieces_are_used_and_unfinished_and_wrong_ones_borrowed_and_named(solved):
     for address in ("gpt/layernorm", "pretraining/loss", "text/dataloader"):
-        solved.write(
-            f"katas/{address}.py", solved.read(f"solutions/{address}.py").replace("return", "raise", 1) + "\n#"
-        )
         solved.run("dojo", "reset", address, "--yes")
     record(solved, "gpt/block", outcome="red", mark="failed")
     told = " ".join(train(solved, *TINY).split())
@@ -104,6 +101,20 @@ def test_the_learners_own_code_is_what_runs(solved):
     record(solved, "gpt/model")
     assert "OWN" in train(solved, *TINY)
     assert "OWN" not in train(solved, *TINY, "--solutions")
+
+
+def test_an_error_in_the_learners_own_file_is_told_with_its_line(solved):
+    own = solved.read("katas/gpt/model.py")
+    solved.write(
+        "katas/gpt/model.py", own.replace("        tokens, con", "        token_ids[7000]\n        tokens, con")
+    )
+    record(solved, "gpt/model")
+    done = solved.run("dojo", "train", *TINY)
+    assert done.returncode == 2
+    assert "your line: katas/gpt/model.py:" in done.stderr
+    assert "token_ids[7000]" in done.stderr
+    assert "next: dojo test model" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_second_run_overwrites_nothing(scratch):
@@ -191,7 +202,7 @@ def test_gpt2_speaks_from_a_file_of_its_weights(scratch, tmp_path):
         (["--text", "bytes.txt"], "bytes.txt is not UTF-8: byte 0xff at offset 3"),
         (["--text", "short.txt"], "short.txt is too short: it has "),
         (["--text", "short.txt", "--story"], "choose one text"),
-        (["--resume"], "nothing has been trained yet"),
+        (["--resume"], "there is no run to go on with: begin with `dojo train --quick`"),
         (["--resume", "--story"], "--resume goes on with what was begun"),
         (["--story", "--emb-dim", "10", "--n-heads", "4"], "4 heads do not share 10 features evenly"),
         (["--story", "--vocab-size", "100"], "a vocabulary has at least 258 tokens"),

@@ -1,0 +1,33 @@
+"""`dojo classify`: what a fine-tuned model makes of a message."""
+
+import click
+
+from dojo import devices, pieces, screen
+from dojo.finetune.messages import LABELS
+from dojo.finetune.settings import CLASSIFY, LORA
+
+
+@click.command(short_help="Ask a fine-tuned model whether a message is wanted.")
+@click.argument("text")
+@click.option("--run", "name", default="", metavar="NAME", help="Which fine-tuning; left out, the last one.")
+@click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
+@click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
+def command(text: str, name: str, device: str, solutions: bool) -> None:
+    """Tell whether TEXT is a wanted message or an unwanted one, and how sure the model is."""
+    device = devices.chosen(device, ("cuda", "mps"))
+
+    from dojo.finetune.session import ADAPTER, KATAS, of_run
+    from dojo.train import folder
+
+    run = folder.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
+    needed = (*KATAS, ADAPTER) if run.kind == LORA else KATAS
+    chosen = pieces.reference(needed) if solutions else pieces.own_where_green(needed)
+    chosen.serve()
+    try:
+        shares = of_run(run, device).probabilities(text)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    best = max(range(len(LABELS)), key=shares.__getitem__)
+    screen.say(
+        (LABELS[best], "bold red" if best else "bold green"), f"  {shares[best]:.0%} sure  ", (f"({run.name})", "dim")
+    )

@@ -1,0 +1,183 @@
+"""`dojo finetune`: a model that you have trained learns to tell wanted messages from unwanted ones."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dojo import ROOT, devices, progress, screen
+from dojo.cli import GREEN, INTERRUPTED, Command, all_of
+from dojo.finetune.messages import Message, read_messages, split
+from dojo.finetune.settings import CLASSIFY, DEFAULTS, LORA, Settings
+
+MESSAGES = ROOT / "data" / "messages.tsv"
+
+
+@click.group(short_help="Let a model of yours learn to tell wanted messages from unwanted ones.")
+def command() -> None:
+    """Let a model that you have trained learn to tell wanted messages from unwanted ones, on data/messages.tsv.
+
+    classify trains a new head and the last blocks; lora leaves every weight as it is and trains small updates beside
+    them. `dojo classify "text"` tries the result.
+    """
+
+
+def common() -> Callable[[Command], Command]:
+    """The options of every fine-tuning."""
+    return all_of(
+        click.option(
+            "--run", "base", default="", metavar="NAME", help="The run to begin with; left out, the last one."
+        ),
+        click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Messages; data/messages.tsv."),
+        click.option("--epochs", type=click.IntRange(1), help="How often the messages are gone through."),
+        click.option("--batch-size", type=click.IntRange(1), help="Messages in a step; 16."),
+        click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The peak of its schedule."),
+        click.option("--seed", type=int, help="Of the new weights, the order and the dropout; 123."),
+        click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
+        click.option("--name", default="", help="What to call the result; left out, classify or lora."),
+        click.option(
+            "--save-every", type=click.FloatRange(0), default=10.0, metavar="S", help="Seconds between saves."
+        ),
+        click.option("--resume", is_flag=True, help="Go on with the last one, or with that of --name."),
+        click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
+    )
+
+
+@command.command(CLASSIFY)
+@common()
+@click.option("--trainable-blocks", type=click.IntRange(0), help="How many of the last blocks learn; 1.")
+def classify(**options: Any) -> int:
+    """Train a new head, the last norm, and the last blocks."""
+    return finetune(CLASSIFY, **options)
+
+
+@command.command(LORA)
+@common()
+@click.option("--rank", type=click.IntRange(1), help="The rank of the updates; 8.")
+@click.option("--alpha", type=click.FloatRange(0, min_open=True), help="The updates count alpha / rank; 16.")
+def lora(**options: Any) -> int:
+    """Train a new head, and low-rank updates of the queries and the values, beside weights that stay as they are."""
+    return finetune(LORA, **options)
+
+
+@dataclass
+class Plan:
+    """What is fine-tuned, and on what."""
+
+    run: Any
+    about: dict[str, Any]
+    train: list[Message]
+    validation: list[Message]
+    test: list[Message]
+
+
+def finetune(
+    kind: str,
+    base: str,
+    data: Path | None,
+    device: str,
+    name: str,
+    save_every: float,
+    resume: bool,
+    solutions: bool,
+    **changes: Any,
+) -> int:
+    """Fine-tune from a trained model to the end, or to Ctrl-C, and tell what came of it."""
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if resume and (base or data or changes):
+        raise click.UsageError("--resume goes on with what was begun: of the options only --name and --device fit it.")
+    device = devices.chosen(device, ("cuda", "mps"))
+
+    from dojo.finetune.session import ADAPTER, KATAS, classifier, open_session
+    from dojo.train import folder, opening
+
+    begun = folder.latest(name, (kind,), f"dojo finetune {kind}") if resume else None
+    about = begun.about() if begun else anew(kind, folder.latest(base), data or MESSAGES, changes)
+    plan = planned(begun, about)
+    settings, from_run = Settings.of_data(about["settings"]), folder.latest(about["base"])
+    screen.say((from_run.name, "bold"), f"  learns {about['data']}, SHA-256 {about['sha256'][:12]}...")
+    chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS)
+    opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
+    try:
+        made = classifier(from_run, settings, device)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    lengths = [len(made.tokenizer.encode(message.text)) for message in (*plan.train, *plan.validation, *plan.test)]
+    made.max_length = about["max_length"] = min(max(lengths), made.max_length)
+    if cut := sum(length > made.max_length for length in lengths):
+        screen.say((f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "yellow"))
+    run = begun or folder.new(name or kind)
+    try:
+        run.note(about)
+        session = open_session(run, made, settings, plan.train, plan.validation, device)
+        opening.row(
+            "messages", f"{len(plan.train)} to learn from, {len(plan.validation)} to watch, {len(plan.test)} held out"
+        )
+        opening.tell_model(session, share_of(made.model))
+    except ValueError as error:
+        raise click.ClickException(f"{progress.shown(run.folder)}: {error}") from None
+    except BaseException:
+        if not begun:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    screen.say()
+    return train(plan, session, made, about, save_every)
+
+
+def train(plan: Plan, session: Any, made: Any, about: dict[str, Any], save_every: float) -> int:
+    from dojo.finetune import ending
+    from dojo.train import loop, narrating
+
+    watched = made.dataset(plan.validation)
+    if session.start < session.total:
+
+        def remark() -> str:
+            return f"{made.accuracy(watched):.1%} of those watched are right"
+
+        if not loop.learn(session, narrating.narrator(leads=True), save_every, remark):
+            return INTERRUPTED
+    ending.tell(session, made, about, plan.train, plan.test)
+    screen.say("next: ", ('dojo classify "You have won, call now"', "bold cyan"))
+    return GREEN
+
+
+def anew(kind: str, base: Any, data: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    """What a new fine-tuning is about."""
+    settings = replace(DEFAULTS[kind], **changes)
+    return {
+        "kind": kind,
+        "base": base.name,
+        "data": progress.shown(data.resolve()),
+        "path": str(data.resolve()),
+        "sha256": sha256(data),
+        "settings": settings.as_data(),
+    }
+
+
+def planned(run: Any, about: dict[str, Any]) -> Plan:
+    """The messages, split. Raises ClickException where they cannot be read, or are others than they were."""
+    path = Path(about["path"])
+    if sha256(path) != about["sha256"]:
+        raise click.ClickException(f"{path} has changed since this run was begun.")
+    try:
+        return Plan(run, about, *split(read_messages(path)))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def share_of(model: Any) -> str:
+    """How much of a model learns."""
+    numbers = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    learned = sum(number for number, learns in numbers if learns)
+    return f"{learned:,} of them learn, {learned / sum(number for number, _ in numbers):.1%}"

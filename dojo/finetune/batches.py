@@ -1,0 +1,50 @@
+"""Messages as batches that a model is trained and tested with."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
+
+from dojo import pieces
+from dojo.finetune.messages import LABELS, Message
+
+AT_ONCE = 64  # messages in a batch that is only looked at
+
+
+def dataset(messages: Sequence[Message], tokenizer: Any, pad_id: int, max_length: int) -> Any:
+    """The kata's dataset of messages: token ids, lengths and classes."""
+    return pieces.module("finetuning/classification").ClassificationDataset(
+        [message.text for message in messages],
+        [LABELS.index(message.label) for message in messages],
+        tokenizer.encode,
+        pad_id,
+        max_length,
+    )
+
+
+def to_learn(items: Any, batch_size: int, generator: torch.Generator) -> Any:
+    """Batches for the loop of pretraining, in a new order in every epoch."""
+    return DataLoader(items, batch_size, shuffle=True, generator=generator, collate_fn=with_targets)
+
+
+def to_watch(items: Any) -> Any:
+    """The same without an order, to measure the loss on."""
+    return DataLoader(items, AT_ONCE, collate_fn=with_targets)
+
+
+def to_test(items: Any) -> Any:
+    """Batches (inputs, lengths, labels), to count right answers in."""
+    return DataLoader(items, AT_ONCE)
+
+
+def with_targets(items: list[Any]) -> tuple[Tensor, Tensor]:
+    """A batch as in pretraining: the class is the target of the last real token, and no other target counts.
+
+    So a classifier is trained by the very loop, and by the loss, that trained the model.
+    """
+    inputs, lengths, labels = default_collate(items)
+    targets = torch.full_like(inputs, -100)  # (batch, tokens)
+    targets[torch.arange(len(targets)), lengths - 1] = labels
+    return inputs, targets
