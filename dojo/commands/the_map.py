@@ -97,7 +97,7 @@ def minutes_of(one: Standing) -> str:
 def what_next(one: Standing | None) -> list[screen.Part]:
     """The line that says what to type, and what for."""
     if one is None:
-        return [("next: ", "bold"), "every kata is done. `dojo diff KATA` shows the reference beside your own."]
+        return [("next: ", "bold"), "every kata is done. Let them learn a text: ", ("dojo train", "bold cyan")]
     why = {"missing": "your file is gone; this writes the stub again"}.get(one.state)
     if one.state not in UNDER_WAY:
         why = f"what to write in katas/{one.kata.address}.py"

@@ -10,6 +10,7 @@ from dojo.running import Verdict
 from dojo.standing import FAILED, PASSED, next_of, standings
 from dojo.standing import GREEN as IS_GREEN
 from dojo.standing import RED as IS_RED
+from dojo.train import KATAS as TRAINED
 
 NEXT, SAME, SAME_MISTAKE = "next: ", "the same", "the same mistake"
 NOT_WRITTEN = "not written yet: "
@@ -199,4 +200,6 @@ def celebrate(kata: Kata) -> None:
     found = standings()
     upcoming, name = next_of(found), curriculum.short(kata)
     screen.say((f"Every clause of {name} holds. Well done.", "bold green"), f" `dojo diff {name}` shows the reference.")
+    if kata.address in TRAINED:
+        screen.say(f"{name} is a piece of your own GPT from now on: `dojo train --quick` has it learn a text.")
     screen.say(*what_next(upcoming))
