@@ -178,7 +178,7 @@ def whole_run(kind, run=train, batch_size=2, kept=range(100), **more):
         if step in kept:
             taken[step], standing[step] = snapshot(model, optimizer), generator_of(train_loader)
 
-    more = {"epochs": 2, "eval_every": 2, "eval_batches": 2, "schedule": lambda step: 0.1 / step} | more
+    more = {"epochs": 2, "eval_every": 2, "eval_batches": 2, "schedule": lambda step: 0.1 / (1 + step)} | more
     history = taught(model, train_loader, optimizer, on_step=keep, run=run, **more)
     return model, history, taken, standing
 
@@ -191,7 +191,7 @@ def rest_of_run(kind, taken, step, standing=None, run=train, batch_size=2, **mor
     train_loader = loader(kind, batch_size=batch_size)
     if standing is not None:
         train_loader.generator.set_state(standing)
-    more = {"epochs": 2, "eval_every": 2, "eval_batches": 2, "schedule": lambda step: 0.1 / step} | more
+    more = {"epochs": 2, "eval_every": 2, "eval_batches": 2, "schedule": lambda step: 0.1 / (1 + step)} | more
     history = taught(model, train_loader, optimizer, start_step=step, run=run, **more)
     return model, history
 
@@ -371,9 +371,9 @@ def probe(kata):
         "accumulated, counted alike": lambda: run(batches(1, 1, 1, counted=[4] * 3), accumulate=2),
         "uncounted": lambda: uncounted(1),
         "uncounted beside others": lambda: uncounted(3),
-        "schedule": lambda: rates(lambda step: 1 / step),
+        "schedule": lambda: rates(lambda step: 1 / (1 + step)),
         "no schedule": lambda: rates(None),
-        "schedule, accumulated": lambda: rates(lambda step: 1 / step, accumulate=2),
+        "schedule, accumulated": lambda: rates(lambda step: 1 / (1 + step), accumulate=2),
         "clipped": lambda: [run(batches(1, 1), max_norm=bar) for bar in (0.0, 0.1)],
         "partly": lambda: partly(None),
         "partly, clipped": lambda: partly(0.1),
@@ -629,11 +629,15 @@ def test_what_is_frozen_or_not_the_optimizers_stays(max_norm):
     [(1, [1, 2, 3, 4, 5, 6, 7, 8]), (2, [2, 4, 6, 8]), (3, [3, 6, 8]), (4, [4, 8]), (7, [7, 8]), (100, [8])],
 )
 def test_an_entry_comes_every_so_many_steps_and_in_the_end(eval_every, expected):
-    history = taught(toy(), epochs=2, eval_every=eval_every, schedule=lambda step: 1 / step)
+    history = taught(toy(), epochs=2, eval_every=eval_every, schedule=lambda step: 1 / (1 + step))
     assert isinstance(history, History), f"{history!r} came back, and no History"
     told = f"two epochs of four batches, eval_every={eval_every}"
     same(history.steps, expected, f"steps: {told}")
-    same(history.learning_rates, [1 / step for step in expected], f"learning_rates: {told}, schedule(step) is 1 / step")
+    same(
+        history.learning_rates,
+        [1 / (1 + step) for step in expected],
+        f"learning_rates: {told}, schedule(step) is 1 / (1 + step)",
+    )
     for name in ("tokens_seen", "train_losses", "val_losses"):
         same(len(getattr(history, name)), len(expected), f"the number of entries of {name}: {told}")
 
@@ -785,7 +789,7 @@ def test_a_run_that_was_taken_up_can_be_taken_up_again():
     torch.manual_seed(99)
     model, optimizer = restored(taken[3])
     again = {}
-    more = {"epochs": 2, "eval_every": 2, "eval_batches": 2, "schedule": lambda step: 0.1 / step}
+    more = {"epochs": 2, "eval_every": 2, "eval_batches": 2, "schedule": lambda step: 0.1 / (1 + step)}
     taught(
         model,
         loader(),
