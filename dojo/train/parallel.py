@@ -59,6 +59,7 @@ def assemble(device: str) -> Team:
     backend = "nccl" if device.startswith("cuda") else "gloo"
     if not distributed.is_available() or not getattr(distributed, f"is_{backend}_available")():
         raise click.ClickException(f"this torch has no {backend}, which {size} processes need to speak to each other.")
+    own_device(device)  # nccl speaks through the device of each process
     distributed.init_process_group(backend)
     return Team(distributed.get_rank(), size)
 

@@ -44,7 +44,8 @@ def vocab_size_of(tokenizer: Any) -> int:
 
 def write(run: Run, text: Text, tokenizer: Any, settings: Settings) -> None:
     """Write the ids of a text, those to learn from and those held out. Raises CannotSave, and ClickException."""
-    ids = np.array(tokenizer.encode(text.text), np.uint16 if vocab_size_of(tokenizer) <= 2**16 else np.uint32)
+    dtype = np.uint16 if vocab_size_of(tokenizer) <= 2**16 else np.uint32
+    ids = np.fromiter(tokenizer.encode_iterable(text.text.splitlines(keepends=True)), dtype)
     border = round(len(ids) * (1 - settings.held_out))
     least = settings.context_length + 1
     windows = (border - 1) // settings.context_length
