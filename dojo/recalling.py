@@ -15,6 +15,7 @@ from typing import Any
 
 from dojo import ROOT, progress
 from dojo.curriculum import UnknownKata, find, prerequisites
+from dojo.serving import room_of
 
 WORTH_IT = 0.5  # seconds that working it out takes, from which on it is kept
 
@@ -43,9 +44,14 @@ def fingerprint(address: str) -> str:
         kata = find(address)
     except UnknownKata:
         return ""
-    files = [one.solution for one in (*prerequisites(kata), kata)]
+    earlier = prerequisites(kata)
+    files = [one.solution for one in (*earlier, kata)]
+    # The probe stands in the test file, and that imports earlier katas from wherever they are served.
+    files += [one.stub for one in earlier if room_of(one.address) == "katas"]
+    rooms = " ".join(room_of(one.address) for one in earlier)
     files += [kata.tests, kata.mistakes, ROOT / "tests" / "support.py", *sorted((ROOT / "dojo").glob("*.py"))]
-    known = hashlib.sha256(f"{platform.python_version()} {platform.machine()} {version('torch')}".encode())
+    machine = f"{platform.python_version()} {platform.machine()} {version('torch')}"
+    known = hashlib.sha256(f"{machine} {rooms}".encode())
     for path in files:
         known.update(_content(path))
     return known.hexdigest()

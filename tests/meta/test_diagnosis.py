@@ -96,12 +96,14 @@ def test_what_took_long_to_work_out_is_recalled_until_something_changes(scratch)
     scratch.write("dojo/recalling.py", scratch.read("dojo/recalling.py").replace("WORTH_IT = 0.5", "WORTH_IT = 0.0"))
     source = (
         "from dojo.recalling import recalled\n"
-        "print(recalled('toys/doubling', lambda: print('working') or {'part': [(3, ['a'])]}))\n"
+        "print(recalled('toys/quadrupling', lambda: print('working') or {'part': [(3, ['a'])]}))\n"
     )
     scratch.write("ask.py", source)
     kept = "{'part': [(3, ['a'])]}\n"
     assert [scratch.run("ask").stdout for _ in range(2)] == ["working\n" + kept, kept]
-    scratch.write("tests/toys/test_doubling.py", scratch.read("tests/toys/test_doubling.py") + "\n")
-    assert scratch.run("ask").stdout == "working\n" + kept
-    scratch.path(".dojo/toys/doubling/known.pickle").write_bytes(b"no pickle")
+    for name in ("tests/toys/test_quadrupling.py", "katas/toys/doubling.py"):
+        scratch.write(name, scratch.read(name) + "\n")
+        assert scratch.run("ask").stdout == "working\n" + kept, f"{name} has changed"
+    assert scratch.run("ask", KATA_ROOMS='{"toys/doubling": "solutions"}').stdout == "working\n" + kept
+    scratch.path(".dojo/toys/quadrupling/known.pickle").write_bytes(b"no pickle")
     assert scratch.run("ask").stdout == "working\n" + kept
