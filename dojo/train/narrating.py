@@ -104,13 +104,11 @@ class Bar(Aloud):
 
 
 def sample_lines(text: str) -> list[str]:
-    """A sample, wrapped and set off; its line ends are shown as such."""
+    """A sample, wrapped and set off, without its empty lines and with no sign that could upset a terminal."""
     shown = "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
-    return [
-        line
-        for part in shown.split("\n")
-        for line in screen.wrapped(part, min(screen.columns() - 1, 100), "  | ", "  | ")
-    ]
+    width = min(screen.columns() - 1, 100)
+    parts = [part for part in shown.split("\n") if part.strip()]
+    return [line for part in parts for line in screen.wrapped(part, width, "  | ", "  | ")]
 
 
 def narrator(leads: bool) -> Any:

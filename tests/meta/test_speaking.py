@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dojo.train import END_OF_TEXT
+from dojo.train.narrating import sample_lines
 from dojo.train.speaking import Speaker, first_words
 
 
@@ -107,3 +108,7 @@ def test_the_same_seed_says_the_same_and_another_one_something_else():
 )
 def test_a_sample_begins_where_a_paragraph_begins(text, words):
     assert first_words(text) == words
+
+
+def test_a_sample_is_shown_without_empty_lines_and_signs_that_upset_a_terminal():
+    assert sample_lines("one\n\n \ntwo \x1b[31mred") == ["  | one", "  | two \ufffd[31mred"]
