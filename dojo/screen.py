@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -27,6 +28,7 @@ GLYPHS = {
     "dot": ("·", "-"),
     "dash": ("–", "-"),
 }
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the line feed
 STYLES = {
     "done": "green",
     "broken": "red",
@@ -97,6 +99,11 @@ def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]
 def cut(text: str, width: int) -> str:
     """The beginning of a line, at most `width`."""
     return text if len(text) <= width else text[: max(width - 3, 0)].rstrip() + "..."
+
+
+def harmless(text: str) -> str:
+    """A text that nobody wrote, with U+FFFD for control characters, which could upset a terminal."""
+    return CONTROL.sub("\ufffd", text)
 
 
 def columns() -> int:

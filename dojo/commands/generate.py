@@ -81,7 +81,7 @@ def command(
     try:
         screen.say((prompt, "bold"), end="")
         for part in speaker.speak(prompt, max_tokens, temperature, top_k, top_p, seed):
-            screen.say(part, end="")
+            screen.say(screen.harmless(part), end="")
         screen.say()
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -105,9 +105,8 @@ class Bar(Aloud):
 
 def sample_lines(text: str) -> list[str]:
     """A sample, wrapped and set off, without its empty lines and with no sign that could upset a terminal."""
-    shown = "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
     width = min(screen.columns() - 1, 100)
-    parts = [part for part in shown.split("\n") if part.strip()]
+    parts = [part for part in screen.harmless(text).split("\n") if part.strip()]
     return [line for part in parts for line in screen.wrapped(part, width, "  | ", "  | ")]
 
 
