@@ -95,7 +95,7 @@ def command(
         plan = None
         if team.leads:
             if resume:
-                plan = plan_to_resume(name, solutions)
+                plan = plan_to_resume(name, solutions, team.size)
             else:
                 settings = settings_of(preset or ("quick" if quick or story else "small"), changes, team.size)
                 plan = plan_anew(the_text(path, story or quick), settings, name, solutions, slow)
@@ -113,10 +113,14 @@ def settings_of(preset: str, changes: dict[str, Any], processes: int) -> Setting
         raise click.UsageError(
             f"a vocabulary has at least {LEAST_VOCABULARY} tokens: the single bytes, a pair, and the end of a text."
         )
-    if settings.batch_size % processes:
-        raise click.UsageError(
-            f"a batch of {settings.batch_size} windows is not shared evenly by {processes} processes."
-        )
+    return shared(settings, processes)
+
+
+def shared(settings: Settings, processes: int) -> Settings:
+    """The settings, if so many processes share a batch evenly. Raises UsageError where they do not."""
+    windows = settings.batch_size
+    if windows % processes:
+        raise click.UsageError(f"a batch of {windows} windows is not shared evenly by {processes} processes.")
     return settings
 
 
@@ -165,12 +169,13 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
     return Plan(run.name, chosen.rooms, about)
 
 
-def plan_to_resume(name: str, solutions: bool) -> Plan:
+def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
     """What a run was begun with, and the pieces as they are now."""
     from dojo.train import folder, opening
 
     run = folder.latest(name)
     about = run.about()
+    shared(Settings(**about["settings"]), processes)
     screen.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
     chosen = opening.chosen_pieces(solutions)
     opening.tell_changed(chosen, about["pieces"])

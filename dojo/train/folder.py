@@ -1,6 +1,7 @@
 """Where a run lives: .dojo/runs/NAME/, with all that it takes to go on with it, to speak with it and to show it."""
 
 import contextlib
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,12 @@ class Run:
 
 
 def new(name: str) -> Run:
-    """A folder for a run, under a name of its own: nothing that was trained before is overwritten."""
+    """A folder for a run, under a name of its own: nothing that was trained before is overwritten.
+
+    Raises UsageError for a name that is none, and CannotSave.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise click.UsageError(f"'{name}' cannot be the name of a run: take letters, digits, dots and dashes.")
     taken, number = name, 1
     while (RUNS / taken).exists():
         number += 1

@@ -206,6 +206,7 @@ def test_gpt2_speaks_from_a_file_of_its_weights(scratch, tmp_path):
         (["--resume", "--story"], "--resume goes on with what was begun"),
         (["--story", "--emb-dim", "10", "--n-heads", "4"], "4 heads do not share 10 features evenly"),
         (["--story", "--vocab-size", "100"], "a vocabulary has at least 258 tokens"),
+        (["--story", "--name", "../elsewhere"], "'../elsewhere' cannot be the name of a run"),
         (["--device", "tpu"], "there is no tpu here"),
     ],
 )
