@@ -122,6 +122,13 @@ def loaded_torch() -> Any:
 
 def alike(mine: Any, theirs: Any) -> bool:
     """Whether two results of a part are the same: tensors by dtype, shape and nearly by value, the rest exactly."""
+    try:
+        return _alike(mine, theirs)
+    except Exception:  # a learner's result may be anything, also something that cannot be compared
+        return False
+
+
+def _alike(mine: Any, theirs: Any) -> bool:
     torch = loaded_torch()
     if torch and isinstance(mine, torch.Tensor) and isinstance(theirs, torch.Tensor):
         return (
@@ -135,10 +142,7 @@ def alike(mine: Any, theirs: Any) -> bool:
         return False
     if isinstance(mine, list | tuple):
         return len(mine) == len(theirs) and all(map(alike, mine, theirs))
-    try:
-        return bool(mine == theirs) or bool(mine != mine and theirs != theirs)  # nan is nan here
-    except Exception:  # a learner's result may be anything, also something that cannot be compared
-        return False
+    return bool(mine == theirs) or bool(mine != mine and theirs != theirs)  # nan is nan here
 
 
 def sentence(address: str, name: str) -> str:

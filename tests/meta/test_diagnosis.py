@@ -107,3 +107,14 @@ def test_what_took_long_to_work_out_is_recalled_until_something_changes(scratch)
     assert scratch.run("ask", KATA_ROOMS='{"toys/doubling": "solutions"}').stdout == "working\n" + kept
     scratch.path(".dojo/toys/quadrupling/known.pickle").write_bytes(b"no pickle")
     assert scratch.run("ask").stdout == "working\n" + kept
+
+
+def test_a_tensor_of_a_class_of_its_own_that_cannot_be_compared_is_not_alike():
+    class Stubborn(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            raise RuntimeError("not with me")
+
+    odd = torch.ones(2).as_subclass(Stubborn)
+    assert not alike(odd, torch.ones(2))
+    assert not alike([odd], [torch.ones(2)])
