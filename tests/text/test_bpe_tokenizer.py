@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import sys
 import tempfile
@@ -214,7 +215,7 @@ def probe(kata):
 
     def saved(tokenizer, text):
         tokenizer.save(path)
-        files = [file.name for file in Path(folder.name).iterdir()]
+        files = sorted(file.name.replace(str(os.getpid()), "<pid>") for file in Path(folder.name).iterdir())
         path.with_name("files").unlink(missing_ok=True)
         is_json = tried(lambda: json.loads(path.read_bytes()) is not None)
         return tokenizer.encode(text), tried(lambda: load(path).encode(text)), files, is_json
