@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from dojo.finetune.messages import Message, read_messages, split
 from dojo.finetune.settings import CLASSIFY, DEFAULTS, LORA, Settings
 
 MESSAGES = ROOT / "data" / "messages.tsv"
+Parts = tuple[list[Message], list[Message], list[Message]]  # to learn from, to watch, and held out
 
 
 @click.group(short_help="Let a model of yours learn to tell wanted messages from unwanted ones.")
@@ -64,17 +65,6 @@ def lora(**options: Any) -> int:
     return finetune(LORA, **options)
 
 
-@dataclass
-class Plan:
-    """What is fine-tuned, and on what."""
-
-    run: Any
-    about: dict[str, Any]
-    train: list[Message]
-    validation: list[Message]
-    test: list[Message]
-
-
 def finetune(
     kind: str,
     base: str,
@@ -97,7 +87,8 @@ def finetune(
 
     begun = folder.latest(name, (kind,), f"dojo finetune {kind}") if resume else None
     about = begun.about() if begun else anew(kind, folder.latest(base), data or MESSAGES, changes)
-    plan = planned(begun, about)
+    parts = messages_of(about)
+    learned, watched, held_out = parts
     settings, from_run = Settings.of_data(about["settings"]), folder.latest(about["base"])
     screen.say((from_run.name, "bold"), f"  learns {about['data']}, SHA-256 {about['sha256'][:12]}...")
     chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS)
@@ -106,41 +97,41 @@ def finetune(
         made = classifier(from_run, settings, device)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    lengths = [len(made.tokenizer.encode(message.text)) for message in (*plan.train, *plan.validation, *plan.test)]
+    lengths = [len(made.tokenizer.encode(message.text)) for part in parts for message in part]
     made.max_length = about["max_length"] = min(max(lengths), made.max_length)
     if cut := sum(length > made.max_length for length in lengths):
         screen.say((f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "yellow"))
     run = begun or folder.new(name or kind)
     try:
         run.note(about)
-        session = open_session(run, made, settings, plan.train, plan.validation, device)
-        opening.row(
-            "messages", f"{len(plan.train)} to learn from, {len(plan.validation)} to watch, {len(plan.test)} held out"
-        )
+        session = open_session(run, made, settings, learned, watched, device)
+        opening.row("messages", f"{len(learned)} to learn from, {len(watched)} to watch, {len(held_out)} held out")
         opening.tell_model(session, share_of(made.model))
-    except ValueError as error:
-        raise click.ClickException(f"{progress.shown(run.folder)}: {error}") from None
-    except BaseException:
+    except BaseException as error:
         if not begun:
             shutil.rmtree(run.folder, ignore_errors=True)
+        if isinstance(error, ValueError):
+            raise click.ClickException(f"{progress.shown(run.folder)}: {error}") from None
         raise
     screen.say()
-    return train(plan, session, made, about, save_every)
+    return train(session, made, about, parts, save_every)
 
 
-def train(plan: Plan, session: Any, made: Any, about: dict[str, Any], save_every: float) -> int:
+def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_every: float) -> int:
+    """Train to the end, or to Ctrl-C, and tell what came of it."""
     from dojo.finetune import ending
     from dojo.train import loop, narrating
 
-    watched = made.dataset(plan.validation)
+    learned, watched, held_out = parts
+    items = made.dataset(watched)
     if session.start < session.total:
 
         def remark() -> str:
-            return f"{made.accuracy(watched):.1%} of those watched are right"
+            return f"{made.accuracy(items):.1%} of those watched are right"
 
         if not loop.learn(session, narrating.narrator(leads=True), save_every, remark):
             return INTERRUPTED
-    ending.tell(session, made, about, plan.train, plan.test)
+    ending.tell(session, made, about, learned, held_out)
     screen.say("next: ", ('dojo classify "You have won, call now"', "bold cyan"))
     return GREEN
 
@@ -158,13 +149,13 @@ def anew(kind: str, base: Any, data: Path, changes: dict[str, Any]) -> dict[str,
     }
 
 
-def planned(run: Any, about: dict[str, Any]) -> Plan:
+def messages_of(about: dict[str, Any]) -> Parts:
     """The messages, split. Raises ClickException where they cannot be read, or are others than they were."""
     path = Path(about["path"])
     if sha256(path) != about["sha256"]:
         raise click.ClickException(f"{path} has changed since this run was begun.")
     try:
-        return Plan(run, about, *split(read_messages(path)))
+        return split(read_messages(path))
     except ValueError as error:
         raise click.ClickException(str(error)) from None
 

@@ -87,14 +87,14 @@ def classifier(base: Run, settings: Settings, device: str) -> Classifier:
 def of_run(run: Run, device: str) -> Classifier:
     """The classifier of a fine-tuning: from its checkpoint, or for lora from its base and its adapter alone.
 
-    Raises ClickException where one of the files is gone, or does not fit.
+    Raises ClickException where one of the files is gone, or does not fit; UsageError where the base is.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     about = run.about()
     settings = Settings.of_data(about["settings"])
-    made = classifier(base_of(about), settings, device)
+    made = classifier(latest(about["base"]), settings, device)
     made.max_length = about["max_length"]
     path = run.adapter if settings.kind == LORA else run.checkpoint
     try:
@@ -111,11 +111,6 @@ def of_run(run: Run, device: str) -> Classifier:
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise click.ClickException(f"{progress.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
     return made
-
-
-def base_of(about: dict[str, Any]) -> Run:
-    """The run that a fine-tuning began with. Raises UsageError where it is gone."""
-    return latest(about["base"])
 
 
 def open_session(

@@ -9,12 +9,13 @@ from dojo import cli, curriculum, pieces, screen
 from dojo.curriculum import Kata
 from dojo.pieces import Pieces
 from dojo.texts import Text
-from dojo.train import END_OF_TEXT, KATAS, slowness, tokens
+from dojo.train import KATAS, slowness, tokens
 from dojo.train.folder import Run
 from dojo.train.loop import Session, seconds_per_step
 from dojo.train.settings import BPE, Settings
 
-ASK, OWN, BORROW = "ask", "own", "borrow"
+ASK, OWN = "ask", "own"  # two of the three things that --slow may say
+TRAINING, ENCODING = "text/bpe_training", "text/bpe_tokenizer"
 LABEL = 12  # columns
 COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
 
@@ -58,27 +59,31 @@ def names(katas: Iterable[Kata]) -> str:
 
 def replace_slow(chosen: Pieces, text: Text, settings: Settings, slow: str) -> None:
     """Offer to borrow an own piece that would take long, before it does: ask, unless `slow` says what to do."""
-    train_bpe = pieces.module("text/bpe_training").train_bpe
-    sample = text.text[: slowness.LARGE]
-    tokenizer = pieces.module("text/bpe_tokenizer").BPETokenizer(*train_bpe(sample, 256 + slowness.MANY), [END_OF_TEXT])
-    found = {"text/bpe_tokenizer": slowness.of_encoding(tokenizer.encode, text.text)}
-    if settings.tokenizer == BPE:
-        found["text/bpe_training"] = slowness.of_train_bpe(train_bpe, text.text, settings.vocab_size)
-    replaced = False
-    for kata in [kata for kata in chosen.own if found.get(kata.address, 0) > slowness.LIMIT]:
-        taken = slowness.in_words(found[kata.address])
+    for kata, seconds in estimates(chosen, text, settings).items():
+        if seconds <= slowness.LIMIT:
+            continue
+        taken = slowness.in_words(seconds)
         told = f"your {curriculum.short(kata)} would take about {taken} for this text, the reference some seconds."
-        borrow = slow == BORROW
-        if slow == ASK and screen.interactive():
-            borrow = cli.confirmed(f"{told} Borrow it?", yes=False)
-        elif slow != OWN:
-            borrow = True
+        asks = slow == ASK and screen.interactive()
+        borrow = cli.confirmed(f"{told} Borrow it?", yes=False) if asks else slow != OWN
         if borrow:
             screen.say((f"{told} It is borrowed.", "yellow"))
             chosen.borrow(kata)
-            replaced = True
-    if replaced:
-        chosen.serve()
+            chosen.serve()
+
+
+def estimates(chosen: Pieces, text: Text, settings: Settings) -> dict[Kata, float]:
+    """The seconds that the learner's own pieces of the tokenizer would take for a text."""
+    own = {kata.address: kata for kata in chosen.own}
+    train_bpe = pieces.module(TRAINING).train_bpe
+    found = {}
+    if TRAINING in own and settings.tokenizer == BPE:
+        found[own[TRAINING]] = slowness.of_train_bpe(train_bpe, text.text, settings.vocab_size)
+    if ENCODING in own:
+        trained = train_bpe(text.text[: slowness.LARGE], 256 + slowness.MANY)
+        tokenizer = pieces.module(ENCODING).BPETokenizer(*trained)
+        found[own[ENCODING]] = slowness.of_encoding(tokenizer.encode, text.text)
+    return found
 
 
 def tokenize(run: Run, text: Text, settings: Settings) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-LIMIT = 20.0  # seconds that a piece may take longer than the reference's before that is offered
+LIMIT = 20.0  # seconds that an own piece may take before the reference's is offered
 LARGE = 32_000  # characters
 FEW, MANY = 8, 32  # merges
 
