@@ -29,18 +29,36 @@ def docstrings(address: str) -> tuple[str, ...]:
 
 @cache
 def clauses(address: str) -> dict[str, str]:
-    """The clauses of a kata: slug to sentence, in the order of the file.
+    """The clauses of a kata: slug to sentence, the core before the further ones, each in the order of the file.
 
-    Raises ValueError for a slug that stands twice, and for a line among the clauses that is none.
+    Raises ValueError for a slug that is used twice, and for a line among the clauses that has no slug.
     """
+    core, further = core_clauses(address), further_clauses(address)
+    if twice := core.keys() & further.keys():
+        raise ValueError(f"solutions/{address}.py states the clause {min(twice)} twice")
+    return core | further
+
+
+@cache
+def core_clauses(address: str) -> dict[str, str]:
+    """What the concept is: the clauses under `Clauses:`."""
+    return _clauses_under("Clauses", address)
+
+
+@cache
+def further_clauses(address: str) -> dict[str, str]:
+    """What a careful engineer adds: the clauses under `Further clauses:`."""
+    return _clauses_under("Further clauses", address)
+
+
+def _clauses_under(heading: str, address: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in docstrings(address):
-        _, heading, rest = text.partition("Clauses:\n")
-        block = re.split(r"\n(?=\S)", rest, maxsplit=1)[0] if heading else ""
-        for entry in ENTRY.finditer(block):
+        block = re.search(rf"^{heading}:\n(?P<entries>.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+        for entry in ENTRY.finditer(block["entries"]) if block else ():
             match = CLAUSE.fullmatch(" ".join(entry[0].split()))
             if not match:
-                raise ValueError(f"solutions/{address}.py: no clause, for want of a slug: {entry[0].strip()}")
+                raise ValueError(f"solutions/{address}.py: a clause without a slug: {entry[0].strip()}")
             if match["slug"] in found:
                 raise ValueError(f"solutions/{address}.py states the clause {match['slug']} twice")
             found[match["slug"]] = match["sentence"]

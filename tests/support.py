@@ -90,7 +90,7 @@ def numbers(*shape: int, seed: int | str = 0, dtype: torch.dtype = torch.float32
 
 
 def dealt(module: Module) -> Module:
-    """The module with every parameter dealt by its name: what it computes does not hang on the order of creation."""
+    """The module with each parameter set from its name: what it computes does not depend on the order of creation."""
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(numbers(*parameter.shape, seed=name, dtype=parameter.dtype))
@@ -125,25 +125,25 @@ def close(actual: Any, expected: torch.Tensor, because: str, **looser: Any) -> N
     """
     __tracebackhide__ = True
     if not isinstance(actual, torch.Tensor):
-        pytest.fail(f"{said(actual)} came back, and no tensor: {because}")
+        pytest.fail(f"the result is {said(actual)}, expected a tensor: {because}")
     if actual.shape != expected.shape:
         pytest.fail(f"the shape is {tuple(actual.shape)}, expected {tuple(expected.shape)}: {because}")
-    if actual.dtype != expected.dtype:
-        pytest.fail(f"the dtype is {actual.dtype}, expected {expected.dtype}: {because}")
-    wrong = ~torch.isclose(actual, expected, **{**TOLERANCE.get(expected.dtype, {}), **looser})
+    wrong = ~torch.isclose(actual.to(expected.dtype), expected, **{**TOLERANCE.get(expected.dtype, {}), **looser})
     if wrong.any():
         apart = (actual.double() - expected.double()).abs().nan_to_num(torch.inf).masked_fill(~wrong, -1)
         at = tuple(int(i) for i in torch.unravel_index(apart.argmax(), apart.shape))
         place = f" at {list(at)}" if at else ""
-        pytest.fail(f"{both(actual[at].item(), expected[at].item(), place)}: {because}")
+        pytest.fail(f"the value{place} is {both(actual[at].item(), expected[at].item())}: {because}")
+    if actual.dtype != expected.dtype:
+        pytest.fail(f"the values are right, but the dtype is {actual.dtype}, expected {expected.dtype}: {because}")
 
 
-def both(actual: float, expected: float, place: str) -> str:
+def both(actual: float, expected: float) -> str:
     """Two numbers, with as many digits as it takes to see that they differ."""
     for digits in (6, 9, 12, 17):
         if f"{actual:.{digits}g}" != f"{expected:.{digits}g}":
             break
-    return f"{actual:.{digits}g}{place}, expected {expected:.{digits}g}"
+    return f"{actual:.{digits}g}, expected {expected:.{digits}g}"
 
 
 def same(actual: Any, expected: Any, because: str) -> None:

@@ -1,0 +1,86 @@
+"""Laws that many katas share, as assertions. A kata's test names its clause and calls one.
+
+Each takes what it needs as arguments and knows no kata.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tests.support import close, numbers
+
+VIEWS = {
+    "transposed": lambda shape: numbers(*shape[:-2], shape[-1], shape[-2]).mT,
+    "every other feature": lambda shape: numbers(*shape[:-1], 2 * shape[-1])[..., ::2],
+    "expanded": lambda shape: numbers(1, *shape[1:]).expand(*shape),
+}
+
+
+def leaves_its_inputs_alone(call: Callable[..., object], *inputs: Tensor) -> None:
+    """A call changes no number of its inputs."""
+    __tracebackhide__ = True
+    before = [given.detach().clone() for given in inputs]
+    call(*inputs)
+    for place, (given, was) in enumerate(zip(inputs, before, strict=True)):
+        which = "the input" if len(inputs) == 1 else f"input {place}"
+        same = torch.allclose(given.detach(), was, rtol=0, atol=0, equal_nan=True)
+        assert same, f"{which} has other numbers after the call: something was written in place"
+
+
+def keeps_dtype(call: Callable[[Tensor], Tensor], x: Tensor, expected: Tensor) -> None:
+    """The result has the dtype of x, and is `expected` (computed in float64) rounded to it."""
+    __tracebackhide__ = True
+    close(call(x), expected.to(x.dtype), f"the input is {x.dtype}, and the result should be precise in that dtype")
+
+
+def gradients_reach(output: Tensor, leaves: Mapping[str, Tensor]) -> None:
+    """A backward pass from the output gives every leaf a gradient that is not zero everywhere."""
+    __tracebackhide__ = True
+    assert output.requires_grad, "no gradient flows back from the output: it was detached, or computed in no_grad()"
+    found = torch.autograd.grad(output.square().sum(), list(leaves.values()), allow_unused=True)
+    for name, gradient in zip(leaves, found, strict=True):
+        reached = gradient is not None and bool(gradient.any())
+        assert reached, f"no gradient reaches {name}: something on the way was detached, or is not used"
+
+
+def gradients_agree(output: Tensor, expected: Tensor, leaves: Mapping[str, Tensor], oracle: str) -> None:
+    """The gradients of the leaves, through `output`, are those through `expected`, which `oracle` computed."""
+    __tracebackhide__ = True
+    assert output.requires_grad, "no gradient flows back from the output: it was detached, or computed in no_grad()"
+    towards = numbers(*expected.shape, seed="towards", dtype=expected.dtype)
+    theirs = torch.autograd.grad(expected, list(leaves.values()), towards)
+    mine = torch.autograd.grad(output, list(leaves.values()), towards.to(output.dtype), allow_unused=True)
+    for name, gradient, right in zip(leaves, mine, theirs, strict=True):
+        assert gradient is not None, f"no gradient reaches {name}: something on the way was detached"
+        close(gradient, right, f"the gradient of {name} is not the one that {oracle} gives")
+
+
+def rows_are_independent(call: Callable[[Tensor], Tensor], x: Tensor, row: int) -> None:
+    """Rewriting one row of a batch changes the result of that row and of no other."""
+    __tracebackhide__ = True
+    rewritten = x.clone()
+    rewritten[row] += 200 * numbers(*x[row].shape, seed="rewritten", dtype=x.dtype)
+    before, after = call(x), call(rewritten)
+    others = [other for other in range(len(x)) if other != row]
+    close(after[others], before[others], f"only row {row} of {len(x)} was rewritten, but another row changed")
+    assert not torch.equal(after[row], before[row]), f"row {row} was rewritten, but its output did not change"
+
+
+def eval_drops_nothing(module: nn.Module, without_dropout: nn.Module, *inputs: Tensor) -> None:
+    """In eval mode a module with dropout computes what the same module does without; in training mode it does not."""
+    __tracebackhide__ = True
+    expected = without_dropout(*inputs)
+    close(module.eval()(*inputs), expected, "in eval mode, dropout still changes the output")
+    torch.manual_seed(0)
+    assert not torch.equal(module.train()(*inputs), expected), "in training mode, nothing is dropped"
+
+
+def works_on_views(
+    call: Callable[[Tensor], Tensor], shape: Sequence[int], expected: Callable[[Tensor], Tensor]
+) -> None:
+    """A view (transposed, strided, expanded) gives the result of a copy with the same numbers."""
+    __tracebackhide__ = True
+    for name, made in VIEWS.items():
+        view = made(tuple(shape))
+        close(call(view), expected(view.clone()), f"the input is a view ({name}): its numbers are not contiguous")
