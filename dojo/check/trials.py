@@ -182,8 +182,8 @@ def attempt(trial: Trial) -> Result:
     """Run a trial in this process, with a fresh load of the katas and of their test."""
     import pytest
 
-    from dojo.curriculum import find
-    from dojo.serving import ROOMS, forget
+    from dojo.catalog.curriculum import find
+    from dojo.serving.finder import ROOMS, forget
 
     forget()
     for name in [name for name in sys.modules if name.startswith("tests.") and name != "tests.support"]:

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import click
 
-from dojo import curriculum, running, screen
+from dojo.catalog import curriculum
 from dojo.cli import json_option
 from dojo.commands import the_map
 from dojo.commands.test import remember
-from dojo.running import Limits, Verdict
-from dojo.standing import DONE, MISSING, NOT_STARTED, Standing, next_of, standings, unfinished
-from dojo.standing import GREEN as IS_GREEN
-from dojo.standing import NONE as NO_VERDICT
+from dojo.learner.standing import DONE, MISSING, NOT_STARTED, Standing, next_of, standings, unfinished
+from dojo.learner.standing import GREEN as IS_GREEN
+from dojo.learner.standing import NONE as NO_VERDICT
+from dojo.system import terminal
+from dojo.verdict import running
+from dojo.verdict.running import Limits, Verdict
 
 
 @click.command(short_help="Test every kata that is begun, and tell where you stand.")
@@ -32,21 +34,21 @@ def command(markdown: Path | None, as_json: bool) -> None:
         verdict = running.run(kata, unfinished(kata), limits=Limits())
         unsaved = remember(verdict)
         if not as_json:
-            screen.say(*line(verdict))
+            terminal.say(*line(verdict))
             if unsaved:
-                screen.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
+                terminal.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
     found = standings()
     if markdown is not None:
         append(markdown, as_markdown(found))
     if as_json:
-        screen.say_json(the_map.as_data(found))
+        terminal.say_json(the_map.as_data(found))
         return
     if begun:
-        screen.say()
+        terminal.say()
     the_map.tell(found)
 
 
-def line(verdict: Verdict) -> list[screen.Part]:
+def line(verdict: Verdict) -> list[terminal.Part]:
     """One verdict in a line."""
     marks = list(verdict.clauses.values())
     style = {IS_GREEN: "green", NO_VERDICT: "yellow"}.get(verdict.outcome, "red")

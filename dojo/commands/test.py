@@ -7,15 +7,18 @@ from typing import Any
 
 import click
 
-from dojo import ROOT, progress, running, screen
+from dojo import ROOT
+from dojo.catalog.curriculum import Kata
+from dojo.catalog.specification import clauses
 from dojo.cli import GREEN, NO_VERDICT, RED, json_option, kata_argument
 from dojo.commands.verdict import tell
-from dojo.curriculum import Kata
-from dojo.running import Limits, Verdict
-from dojo.specification import clauses
-from dojo.standing import GREEN as IS_GREEN
-from dojo.standing import RED as IS_RED
-from dojo.standing import unfinished
+from dojo.learner import store
+from dojo.learner.standing import GREEN as IS_GREEN
+from dojo.learner.standing import RED as IS_RED
+from dojo.learner.standing import unfinished
+from dojo.system import terminal
+from dojo.verdict import running
+from dojo.verdict.running import Limits, Verdict
 
 
 @click.command(short_help="Test a kata and tell the verdict.")
@@ -52,11 +55,11 @@ def command(
         verdict = running.run(kata, borrowed, solutions=solutions, verbose=verbose, limits=limits, seen=seen)
     unsaved = "" if solutions else remember(verdict)
     if as_json:
-        screen.say_json(as_data(verdict, unsaved))
+        terminal.say_json(as_data(verdict, unsaved))
     else:
         tell(verdict, verbose, solutions)
         if unsaved:
-            screen.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
+            terminal.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
     return {IS_GREEN: GREEN, IS_RED: RED}.get(verdict.outcome, NO_VERDICT)
 
 
@@ -69,8 +72,8 @@ def debug(kata: Kata, borrowed: tuple[str, ...], solutions: bool) -> int:
 def remember(verdict: Verdict) -> str:
     """Keep the verdict; what stands in the way of it, in words."""
     try:
-        progress.write(verdict.kata.address, "verdict", verdict.as_progress())
-    except progress.CannotSave as error:
+        store.write(verdict.kata.address, "verdict", verdict.as_progress())
+    except store.CannotSave as error:
         return str(error)
     return ""
 
@@ -78,7 +81,7 @@ def remember(verdict: Verdict) -> str:
 @contextlib.contextmanager
 def spinner(silent: bool) -> Iterator[Callable[[int, int], None]]:
     """Tests done of expected, while the run goes on and somebody looks."""
-    if silent or not screen.interactive():
+    if silent or not terminal.interactive():
         yield lambda done, of: None
         return
     from rich.console import Console

@@ -3,14 +3,15 @@
 from collections import Counter
 from typing import Any
 
-from dojo import curriculum, screen
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata
 from dojo.commands.the_map import what_next
-from dojo.curriculum import Kata
-from dojo.running import Verdict
-from dojo.standing import FAILED, PASSED, next_of, standings
-from dojo.standing import GREEN as IS_GREEN
-from dojo.standing import RED as IS_RED
+from dojo.learner.standing import FAILED, PASSED, next_of, standings
+from dojo.learner.standing import GREEN as IS_GREEN
+from dojo.learner.standing import RED as IS_RED
+from dojo.system import terminal
 from dojo.train import KATAS as TRAINED
+from dojo.verdict.running import Verdict
 
 NEXT, SAME, SAME_MISTAKE = "next: ", "the same", "the same mistake"
 NOT_WRITTEN = "not written yet: "
@@ -22,24 +23,24 @@ def tell(verdict: Verdict, verbose: bool, solutions: bool) -> None:
     """The verdict on the screen."""
     kata = verdict.kata
     where = f"solutions/{kata.address}.py" if solutions else f"katas/{kata.address}.py"
-    screen.say((kata.title, "bold"), "  ", (where, "dim"))
+    terminal.say((kata.title, "bold"), "  ", (where, "dim"))
     if verdict.borrowed:
         names = ", ".join(verdict.borrowed)
-        screen.say((f"borrowed from the reference, because they are not done: {names}", "dim"))
+        terminal.say((f"borrowed from the reference, because they are not done: {names}", "dim"))
     if verdict.records:
-        screen.say()
+        terminal.say()
         tell_clauses(verdict.clauses)
     if verdict.why:
-        screen.say()
+        terminal.say()
         for number, line in enumerate(verdict.why):
             tell_line(line, "bold red" if number == 0 else "")
     if verdict.failures:
         tell_failures(verdict, verbose)
     if verbose and verdict.output:
-        screen.say()
-        screen.say(("what pytest said", "bold"))
-        screen.say(verdict.output.rstrip())
-    screen.say()
+        terminal.say()
+        terminal.say(("what pytest said", "bold"))
+        terminal.say(verdict.output.rstrip())
+    terminal.say()
     tell_count(verdict)
     if verdict.outcome == IS_GREEN and not solutions:
         celebrate(kata)
@@ -50,20 +51,20 @@ def tell(verdict: Verdict, verbose: bool, solutions: bool) -> None:
 def tell_clauses(marks: dict[str, str]) -> None:
     """Every clause with its mark, in the order of the specification, in as many columns as fit."""
     width = max((len(slug) for slug in marks), default=0) + 4
-    in_a_row = max((screen.columns() - 1) // width, 1)
+    in_a_row = max((terminal.columns() - 1) // width, 1)
     listed = list(marks.items())
     for start in range(0, len(listed), in_a_row):
-        parts: list[screen.Part] = []
+        parts: list[terminal.Part] = []
         for slug, mark in listed[start : start + in_a_row]:
-            parts += [(f"{screen.glyph(mark)} {slug}", screen.STYLES[mark]), " " * (width - len(slug) - 2)]
-        screen.say(*parts[:-1])
+            parts += [(f"{terminal.glyph(mark)} {slug}", terminal.STYLES[mark]), " " * (width - len(slug) - 2)]
+        terminal.say(*parts[:-1])
 
 
 def tell_failures(verdict: Verdict, verbose: bool) -> None:
     """The first failure in full and the other clauses in a line each; with verbose, every failure in full."""
     failures = verdict.failures
     if unwritten := [record for record in failures if is_unwritten(record)]:
-        screen.say()
+        terminal.say()
         for line in dict.fromkeys(record["told"][0] for record in unwritten):
             tell_line(line)
         failures = [record for record in failures if not is_unwritten(record)]
@@ -73,9 +74,9 @@ def tell_failures(verdict: Verdict, verbose: bool) -> None:
         if told in told_already or (told_already and not verbose):
             continue
         told_already.add(told)
-        screen.say()
+        terminal.say()
         if verbose:
-            screen.say((record.get("id") or record["test"], "dim"))
+            terminal.say((record.get("id") or record["test"], "dim"))
         for line in joined(told[:MOST_LINES]):
             if not line.startswith(NEXT):
                 tell_line(line)
@@ -108,13 +109,13 @@ def tell_others(verdict: Verdict, failures: list[dict[str, Any]]) -> None:
     if list(groups) == [SAME]:
         return
     if groups:
-        screen.say()
-        screen.say(("also failing", "bold"))
+        terminal.say()
+        terminal.say(("also failing", "bold"))
     named = {text: some(slugs) for text, slugs in groups.items()}
     column = max(map(len, named.values()), default=0)
     for text, slugs in named.items():
         names = f"{slugs:{column}}"
-        screen.say("  ", (names, "red"), "  ", screen.cut(text, max(screen.columns() - len(names) - 5, 20)))
+        terminal.say("  ", (names, "red"), "  ", terminal.cut(text, max(terminal.columns() - len(names) - 5, 20)))
 
 
 def some(slugs: list[str]) -> str:
@@ -149,29 +150,29 @@ def joined(told: tuple[str, ...]) -> list[str]:
 def tell_line(line: str, style: str = "") -> None:
     """One told line, wrapped; its first word stands out where it is a label."""
     label, colon, rest = line.partition(": ")
-    width = min(screen.columns() - 1, 110)
+    width = min(terminal.columns() - 1, 110)
     if label == "your line":  # code is not wrapped
-        screen.say((f"{label}:", "bold"), " " + screen.cut(rest, width - len(label) - 2))
+        terminal.say((f"{label}:", "bold"), " " + terminal.cut(rest, width - len(label) - 2))
         return
     if line.startswith(" "):
-        screen.say(line)
+        terminal.say(line)
         return
-    first, *more = screen.wrapped(line, width, "", "  ")
+    first, *more = terminal.wrapped(line, width, "", "  ")
     if style or not colon or (" " in label.strip() and label != "not written yet"):
-        screen.say((first, style))
+        terminal.say((first, style))
     elif label == "next":
-        screen.say((f"{label}: ", "bold"), (rest, "bold cyan"))
+        terminal.say((f"{label}: ", "bold"), (rest, "bold cyan"))
         return
     else:
-        screen.say((f"{label}:", "bold"), first.removeprefix(f"{label}:"))
+        terminal.say((f"{label}:", "bold"), first.removeprefix(f"{label}:"))
     for line in more:
-        screen.say((line, style))
+        terminal.say((line, style))
 
 
 def tell_printed(printed: str) -> None:
-    screen.say(("your code printed:", "bold"))
+    terminal.say(("your code printed:", "bold"))
     for line in printed.splitlines():
-        screen.say("  ", screen.cut(line, screen.columns() - 3))
+        terminal.say("  ", terminal.cut(line, terminal.columns() - 3))
 
 
 def tell_count(verdict: Verdict) -> None:
@@ -188,18 +189,20 @@ def tell_count(verdict: Verdict) -> None:
     word, style = {IS_GREEN: ("green", "bold green"), IS_RED: ("red", "bold red")}.get(
         verdict.outcome, ("no verdict", "bold yellow")
     )
-    screen.say((word, style), "  ", f" {screen.glyph('dot')} ".join(parts))
+    terminal.say((word, style), "  ", f" {terminal.glyph('dot')} ".join(parts))
     skipped = Counter(" ".join(r["told"]) for r in verdict.records if r["outcome"] not in (PASSED, FAILED))
     for why, times in skipped.items():
         told = f"skipped, {times} test{'' if times == 1 else 's'}: {why}"
-        screen.say((screen.cut(told, screen.columns() - 1), "dim"))
+        terminal.say((terminal.cut(told, terminal.columns() - 1), "dim"))
 
 
 def celebrate(kata: Kata) -> None:
     """What a green kata opens."""
     found = standings()
     upcoming, name = next_of(found), curriculum.short(kata)
-    screen.say((f"Every clause of {name} holds. Well done.", "bold green"), f" `dojo diff {name}` shows the reference.")
+    terminal.say(
+        (f"Every clause of {name} holds. Well done.", "bold green"), f" `dojo diff {name}` shows the reference."
+    )
     if kata.address in TRAINED:
-        screen.say(f"{name} is a piece of your own GPT from now on: `dojo train --quick` has it learn a text.")
-    screen.say(*what_next(upcoming))
+        terminal.say(f"{name} is a piece of your own GPT from now on: `dojo train --quick` has it learn a text.")
+    terminal.say(*what_next(upcoming))

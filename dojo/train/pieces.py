@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from dojo import curriculum, progress, running, serving
-from dojo.curriculum import Kata
-from dojo.running import Verdict
-from dojo.standing import (
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata
+from dojo.learner import store
+from dojo.learner.standing import (
     BROKEN,
     DONE,
     EDITED,
@@ -23,6 +23,9 @@ from dojo.standing import (
     standings,
     unfinished,
 )
+from dojo.serving import finder
+from dojo.verdict import running
+from dojo.verdict.running import Verdict
 
 SOLUTIONS = "solutions"
 
@@ -49,9 +52,9 @@ class Pieces:
 
     def serve(self) -> None:
         """Let every import of a kata, in this process and in its children, come from these files."""
-        os.environ[serving.ROOMS] = json.dumps(self.rooms)
-        serving.forget()
-        serving.serve()
+        os.environ[finder.ROOMS] = json.dumps(self.rooms)
+        finder.forget()
+        finder.serve()
 
 
 def reference(addresses: Iterable[str]) -> Pieces:
@@ -90,7 +93,7 @@ def own_where_green(addresses: Iterable[str], telling: Callable[[Kata], None] = 
 def test(kata: Kata) -> Verdict:
     """The verdict on a kata, remembered as that of `dojo test`."""
     verdict = running.run(kata, unfinished(kata))
-    progress.write(kata.address, "verdict", verdict.as_progress())
+    store.write(kata.address, "verdict", verdict.as_progress())
     return verdict
 
 

@@ -7,7 +7,7 @@ Imports that the stub still needs, public constants, fields, signatures and docs
 import ast
 import re
 
-from dojo.specification import is_public
+from dojo.catalog.specification import is_public
 
 KEPT_DECORATORS = {"property", "classmethod", "staticmethod", "dataclass", "setter", "overload", "abstractmethod"}
 NOT_WRITTEN = "raise NotImplementedError"

@@ -10,19 +10,16 @@ kata's mistakes, which `dojo.check mistakes` writes), so that no failure is blam
 import contextlib
 import importlib
 import io
-import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dojo import ROOT
-from dojo.recalling import recalled
-from dojo.serving import mistakes_of, rooms, served
-from dojo.typed import unchecked
+from dojo.catalog.mistakes import mistakes_of, reach_of
+from dojo.serving.annotations import unchecked
+from dojo.serving.finder import rooms, served
+from dojo.verdict._probe_cache import recalled
 
 Probe = Callable[[Any], dict[str, Callable[[], Any]]]
 Parts = dict[str, Any]
@@ -156,17 +153,6 @@ def sentences(address: str, clause: str, names: Sequence[str]) -> list[str]:
     here = [name for name in names if clause in reach_of(address).get(name, (known[name]["breaks"],))]
     here.sort(key=lambda name: known[name]["breaks"] != clause)
     return [sentence(address, name) for name in here]
-
-
-@cache
-def reach_of(address: str) -> dict[str, list[str]]:
-    """The clauses that each mistake fails; empty where they have not been written down yet."""
-    path = reach_file(address)
-    return dict(json.loads(path.read_text(encoding="utf-8"))["reach"]) if path.is_file() else {}
-
-
-def reach_file(address: str) -> Path:
-    return ROOT / "tests" / f"{address}.reach.json"
 
 
 def served_reference(address: str) -> bool:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dojo import ROOT, progress
-from dojo.curriculum import Kata, katas, prerequisites
+from dojo import ROOT
+from dojo.catalog.curriculum import Kata, katas, prerequisites
+from dojo.learner import store
 
 DONE, BROKEN, EDITED, NOT_STARTED, MISSING = "done", "broken", "edited since", "not started", "missing"
 UNDER_WAY = (BROKEN, EDITED, MISSING)
@@ -15,7 +16,7 @@ GREEN, RED, NONE = "green", "red", "none"
 PASSED, FAILED, SKIPPED, UNTESTED = "passed", "failed", "skipped", "untested"
 
 # What the cached facts about a reference hang on, besides the reference itself.
-FRAME = (ROOT / "dojo" / "stubs.py", ROOT / "dojo" / "specification.py")
+FRAME = (ROOT / "dojo" / "catalog" / "stubs.py", ROOT / "dojo" / "catalog" / "specification.py")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def hash_of(path: Path) -> str:
 
 def last_verdict(kata: Kata) -> dict[str, Any]:
     """What the last verdict on a kata was; an empty dict where there was none, or none of the form expected."""
-    verdict = progress.read(kata.address, "verdict")
+    verdict = store.read(kata.address, "verdict")
     clauses = verdict.get("clauses")
     if not isinstance(clauses, dict) or verdict.get("outcome") not in (GREEN, RED, NONE):
         return {}
@@ -96,7 +97,7 @@ def unfinished(kata: Kata) -> tuple[str, ...]:
 
 def stub_text(kata: Kata) -> str:
     """The stub of a kata, derived from its reference."""
-    from dojo.stubs import stub_of
+    from dojo.catalog.stubs import stub_of
 
     return stub_of(kata.solution.read_text(encoding="utf-8"))
 
@@ -104,7 +105,7 @@ def stub_text(kata: Kata) -> str:
 def _facts(chosen: tuple[Kata, ...]) -> dict[Kata, tuple[str, int]]:
     """The hash of each kata's stub and how many clauses it has, kept in .dojo/ because parsing thirty files is slow."""
     frame = [_stamp(path) for path in FRAME]
-    cache = progress.read("", "reference")
+    cache = store.read("", "reference")
     known = cache.get("katas") if cache.get("frame") == frame else None
     known = dict(known) if isinstance(known, dict) else {}
     found: dict[Kata, tuple[str, int]] = {}
@@ -118,14 +119,14 @@ def _facts(chosen: tuple[Kata, ...]) -> dict[Kata, tuple[str, int]]:
                 found[kata], changed = _derive(kata), True
                 known[kata.address] = {"stamp": stamp, "stub": found[kata][0], "clauses": found[kata][1]}
     if changed:
-        with contextlib.suppress(progress.CannotSave):  # the next call works it out again
-            progress.write("", "reference", {"frame": frame, "katas": known})
+        with contextlib.suppress(store.CannotSave):  # the next call works it out again
+            store.write("", "reference", {"frame": frame, "katas": known})
     return found
 
 
 def _derive(kata: Kata) -> tuple[str, int]:
     """The hash of a kata's stub, and how many clauses it has."""
-    from dojo import specification
+    from dojo.catalog import specification
 
     try:
         stub = hashlib.sha256(stub_text(kata).encode()).hexdigest()

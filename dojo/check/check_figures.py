@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from dojo import ROOT
 from dojo.check.arguments import parser
-from dojo.serving import ROOMS
+from dojo.serving.finder import ROOMS
 
 FIGURES = ROOT / "docs" / "figures"
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dojo.stubs import Function, first_line, last_line
+from dojo.catalog.stubs import Function, first_line, last_line
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 Block = ast.Module | ast.ClassDef

@@ -14,8 +14,8 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-from dojo.bare import can_check
-from dojo.wrapping import wrap_public
+from dojo.serving._wrapping import wrap_public
+from dojo.serving.jaxtyping_standin import can_check
 
 _checking: ContextVar[bool] = ContextVar("checking", default=True)
 _met: set[str] = set()  # katas that were served before, in this process

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import Any
 
-from dojo import specification
+from dojo.catalog import specification
 
 
 def wrap_public(module: ModuleType, wrapper: Callable[[Any], Any], skip: Collection[str] = ()) -> None:

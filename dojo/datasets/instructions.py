@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dojo.finetune.reading import decoded
+from dojo.datasets._reading import decoded
 
 FIELDS = "instruction", "input", "output"
 

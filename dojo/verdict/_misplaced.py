@@ -3,7 +3,8 @@
 import ast
 import difflib
 
-from dojo import ROOT, specification
+from dojo import ROOT
+from dojo.catalog import specification
 
 
 def missing_name(address: str, name: str) -> list[str]:

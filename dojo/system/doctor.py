@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dojo import ROOT, screen, vocabulary
-from dojo.missing import INSTALL
+from dojo import ROOT
+from dojo.system import terminal, vocabulary
+from dojo.system.packages import INSTALL
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
 MARKS = {OK: "passed", NOTE: "skipped", WRONG: "failed"}
@@ -50,17 +51,17 @@ def main(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="Print JSON for scripts.")
     parser.add_argument("--fetch", action="store_true", help="Download GPT-2's vocabulary first.")
     asked = parser.parse_args(words)
-    screen.prepare()
+    terminal.prepare()
     try:
         return report(asked.json, asked.fetch)
     except KeyboardInterrupt:
-        screen.say("\nstopped.", to_stderr=True)
+        terminal.say("\nstopped.", to_stderr=True)
         return 130
 
 
 def report(as_json: bool, fetch: bool) -> int:
     """Look at everything and tell it. Returns 1 where something that is needed is wrong, else 0."""
-    failed = vocabulary.fetch_all(screen.say if not as_json else lambda *line: None) if fetch else ""
+    failed = vocabulary.fetch_all(terminal.say if not as_json else lambda *line: None) if fetch else ""
     found = []
     for look in LOOKS:
         for finding in look():
@@ -70,15 +71,15 @@ def report(as_json: bool, fetch: bool) -> int:
     wrong = [finding for finding in found if finding.state == WRONG]
     if as_json:
         data = {"ok": not wrong and not failed, "findings": [asdict(finding) for finding in found]}
-        screen.say_json(data | ({"fetch": failed} if failed else {}))
+        terminal.say_json(data | ({"fetch": failed} if failed else {}))
     else:
-        screen.say()
+        terminal.say()
         if failed:
-            screen.say((failed, "bold red"))
+            terminal.say((failed, "bold red"))
         if wrong:
-            screen.say((f"{len(wrong)} to mend: {', '.join(finding.name for finding in wrong)}", "bold red"))
+            terminal.say((f"{len(wrong)} to mend: {', '.join(finding.name for finding in wrong)}", "bold red"))
         elif not failed:
-            screen.say(("all that is needed is here.", "bold green"))
+            terminal.say(("all that is needed is here.", "bold green"))
     return 1 if wrong or failed else 0
 
 
@@ -87,14 +88,14 @@ def tell(finding: Finding) -> None:
     mark = MARKS[finding.state]
     style = {OK: "green", NOTE: "yellow", WRONG: "red"}[finding.state]
     hanging = " " * 16
-    first, *more = screen.wrapped(finding.seen, screen.columns() - 1, hanging, hanging)
-    screen.say((screen.glyph(mark), style), f" {finding.name:13} ", first[len(hanging) :])
+    first, *more = terminal.wrapped(finding.seen, terminal.columns() - 1, hanging, hanging)
+    terminal.say((terminal.glyph(mark), style), f" {finding.name:13} ", first[len(hanging) :])
     for line in more:
-        screen.say(line)
+        terminal.say(line)
     if finding.mend:
-        screen.say(hanging, ("mend: ", "bold"), (finding.mend, "cyan"))
-    for line in screen.wrapped(finding.about, screen.columns() - 1, hanging, hanging) if finding.about else ():
-        screen.say((line, "dim"))
+        terminal.say(hanging, ("mend: ", "bold"), (finding.mend, "cyan"))
+    for line in terminal.wrapped(finding.about, terminal.columns() - 1, hanging, hanging) if finding.about else ():
+        terminal.say((line, "dim"))
 
 
 def python() -> Iterator[Finding]:

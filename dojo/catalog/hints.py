@@ -3,7 +3,7 @@
 import re
 import textwrap
 
-from dojo.curriculum import Kata
+from dojo.catalog.curriculum import Kata
 
 RUNG = re.compile(r"<details>\s*<summary>(?P<name>.*?)</summary>(?P<text>.*?)</details>", re.DOTALL)
 

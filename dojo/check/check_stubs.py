@@ -4,10 +4,10 @@ import tempfile
 from pathlib import Path
 
 from dojo import ROOT
+from dojo.catalog.curriculum import Kata
+from dojo.catalog.stubs import stub_of
 from dojo.check.arguments import chosen, parser
 from dojo.check.trials import Trial, run
-from dojo.curriculum import Kata
-from dojo.stubs import stub_of
 
 
 def main(argv: list[str]) -> int:

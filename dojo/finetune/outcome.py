@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dojo import progress, screen
+from dojo.datasets.messages import Message, best_one_word_rule, majority_share
 from dojo.finetune import confusion
-from dojo.finetune.messages import Message, best_one_word_rule, majority_share
+from dojo.finetune.options import LORA
 from dojo.finetune.session import Classifier
-from dojo.finetune.settings import LORA
+from dojo.learner import store
+from dojo.system import terminal
 from dojo.train import curve
-from dojo.train.ending import tell_chart
 from dojo.train.loop import Session
 from dojo.train.opening import row
+from dojo.train.summary import tell_chart
 
 
 def tell(
@@ -23,10 +24,10 @@ def tell(
     tell_chart(session, "message")
     row("held out", f"{accuracy:.1%} of {len(test)} messages are right{of_kinds(test)}")
     row("beside it", f"always the commoner label: {majority_share(test):.1%}; {rule}: {rule.accuracy(test):.1%}")
-    screen.say()
+    terminal.say()
     for line in confusion.table(counts):
-        screen.say(f"  {line}")
-    screen.say()
+        terminal.say(f"  {line}")
+    terminal.say()
     row("data", f"{about['data']}, SHA-256 {about['sha256']}")
     about["result"] = {"accuracy": accuracy, "majority": majority_share(test), "one_word": rule.accuracy(test)}
     run = session.run
@@ -36,7 +37,7 @@ def tell(
     curve.write(run.confusion, confusion.draw(counts, f"{accuracy:.1%} of {len(test)} messages held out"))
     if about["settings"]["kind"] == LORA:
         tell_adapter(session, made)
-    row("saved", f"{progress.shown(run.folder)}: {run.curve.name}, {run.confusion.name}, checkpoint")
+    row("saved", f"{store.shown(run.folder)}: {run.curve.name}, {run.confusion.name}, checkpoint")
 
 
 def of_kinds(messages: Sequence[Message]) -> str:
@@ -50,6 +51,6 @@ def tell_adapter(session: Session, made: Classifier) -> None:
     from safetensors.torch import save
 
     content, whole = save(made.adapter()), sum(one.nbytes for one in made.model.state_dict().values())
-    progress.replace(session.run.adapter, content)
+    store.replace(session.run.adapter, content)
     share = len(content) / whole
     row("adapter", f"{session.run.adapter.name}: {len(content) / 1000:,.0f} KB, {share:.1%} of the whole model's size")

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dojo import ROOT, specification
-from dojo.diagnosis import sentences
-from dojo.door import NEVER_IMPORTED, NotAllowed
-from dojo.misplaced import misplaced, missing_name
-from dojo.progress import shown
-from dojo.serving import KataUnavailable, served_files
-from dojo.stubs import NOT_WRITTEN
-from dojo.typed import Mismatch
+from dojo import ROOT
+from dojo.catalog import specification
+from dojo.catalog.stubs import NOT_WRITTEN
+from dojo.learner.store import shown
+from dojo.serving.annotations import Mismatch
+from dojo.serving.finder import KataUnavailable, served_files
+from dojo.serving.restrictions import NEVER_IMPORTED, NotAllowed
+from dojo.verdict._misplaced import misplaced, missing_name
+from dojo.verdict.diagnosis import sentences
 
 WIDTH = 100
 MOST_LINES = 12

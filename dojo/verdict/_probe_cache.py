@@ -13,16 +13,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dojo import ROOT, progress
-from dojo.curriculum import UnknownKata, find, prerequisites
-from dojo.serving import room_of
+from dojo import ROOT
+from dojo.catalog.curriculum import UnknownKata, find, prerequisites
+from dojo.learner import store
+from dojo.serving.finder import room_of
 
 WORTH_IT = 0.5  # seconds that working it out takes, from which on it is kept
 
 
 def recalled(address: str, work_out: Callable[[], Any]) -> Any:
     """What `work_out` gives, or what it gave the last time, if nothing that it hangs on has changed."""
-    path = progress.FOLDER / address / "known.pickle"
+    path = store.FOLDER / address / "known.pickle"
     key = fingerprint(address)
     with contextlib.suppress(Exception):  # a damaged pickle may raise anything
         kept, value = pickle.loads(path.read_bytes())
@@ -34,7 +35,7 @@ def recalled(address: str, work_out: Callable[[], Any]) -> Any:
         with contextlib.suppress(Exception):  # not everything can be pickled, nor every folder be written
             content = pickle.dumps((key, value))
             path.parent.mkdir(parents=True, exist_ok=True)
-            progress.replace(path, content)
+            store.replace(path, content)
     return value
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dojo.finetune.reading import decoded
+from dojo.datasets._reading import decoded
 
 WANTED, UNWANTED = LABELS = "wanted", "unwanted"
 HELD_OUT = frozenset({"bill", "recipe", "study", "cure", "dating", "job"})  # kinds that training never sees

@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from dojo.wrapping import wrap_public
+from dojo.serving._wrapping import wrap_public
 
 PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
 

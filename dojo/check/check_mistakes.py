@@ -22,14 +22,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dojo import specification
+from dojo.catalog import specification
+from dojo.catalog.curriculum import Kata, prerequisites
+from dojo.catalog.mistakes import mistakes_file, mistakes_of, reach_file, reach_of, wrong_source
 from dojo.check.arguments import chosen, parser
 from dojo.check.mutants import Mutant, drawn
 from dojo.check.trials import Result, Trial, run
-from dojo.curriculum import Kata, prerequisites
-from dojo.diagnosis import Parts, alike, grouped, known, named, reach_file, reach_of, sentence
-from dojo.serving import CHECKS, mistakes_file, mistakes_of, served, wrong_source
-from dojo.standing import hash_of
+from dojo.learner.standing import hash_of
+from dojo.serving.finder import CHECKS, served
+from dojo.verdict.diagnosis import Parts, alike, grouped, known, named, sentence
 
 LONG = 0.3
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dojo import ROOT
-from dojo.diagnosis import diagnosis, served_reference
-from dojo.telling import Failure, Frame, frames_of, told
+from dojo.verdict.diagnosis import diagnosis, served_reference
+from dojo.verdict.explain import Failure, Frame, frames_of, told
 
 PRINTED = {"Captured stdout call": "your code printed", "Captured stderr call": "your code printed to stderr"}
 MOST_PRINTED = 20

@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
-from dojo import pieces, progress, screen
-from dojo.train import bigram, curve, tokens
+from dojo.learner import store
+from dojo.system import terminal
+from dojo.train import bigram, curve, pieces, tokens
 from dojo.train.chart import chart, smoothed
 from dojo.train.loop import Session, final_loss
 from dojo.train.opening import row
@@ -27,14 +28,14 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     baselines = {"a table of pairs, held out": math.log(pairs)}
     figure = curve.draw(session.history, f"{about['text']}, {session.total:,} steps", "token", baselines)
     curve.write(session.run.curve, figure)
-    row("saved", f"{progress.shown(session.run.folder)}: checkpoint, tokenizer, {session.run.curve.name}")
+    row("saved", f"{store.shown(session.run.folder)}: checkpoint, tokenizer, {session.run.curve.name}")
 
 
 def tell_chart(session: Session, unit: str) -> None:
     """The losses on the way, as a chart of characters."""
     history = session.history
     held_out = list(zip(history["steps"], history["val_losses"], strict=True))
-    screen.say()
+    terminal.say()
     for line in chart(smoothed(history["losses"]), held_out, session.total, unit):
-        screen.say(line)
-    screen.say()
+        terminal.say(line)
+    terminal.say()

@@ -22,9 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dojo import ROOT, screen, specification
-from dojo.curriculum import Kata
-from dojo.standing import FAILED, GREEN, NONE, PASSED, RED, SKIPPED, UNTESTED, hash_of
+from dojo import ROOT
+from dojo.catalog import specification
+from dojo.catalog.curriculum import Kata
+from dojo.learner.standing import FAILED, GREEN, NONE, PASSED, RED, SKIPPED, UNTESTED, hash_of
+from dojo.system import terminal
 
 MEGABYTE = 1 << 20
 PATIENCE = 0.05  # seconds between two looks at the child
@@ -269,10 +271,10 @@ def _supervise(
 ) -> tuple[int, str]:
     """Start the child and watch it until it ends or goes over a limit. Returns its exit code and what it went over."""
     begun = time.monotonic()
-    more = ["-p", "dojo.child", "-p", "dojo.recording", "--color=no", f"--basetemp={folder / 'tmp'}"]
+    more = ["-p", "dojo.verdict.child", "-p", "dojo.verdict.recording", "--color=no", f"--basetemp={folder / 'tmp'}"]
     more += ["-vv"] if verbose else ["-q", "--show-capture=no"]  # twice, because pyproject.toml has one -q
     variables = environment(
-        COLUMNS=str(screen.columns() - 1),
+        COLUMNS=str(terminal.columns() - 1),
         KATA_RECORD=str(folder / "record"),
         KATA_STACK=str(folder / "stack"),
         KATA_DEADLINE=str(time.time() + limits.seconds),
@@ -329,7 +331,7 @@ def _over(pid: int, folder: Path, limits: Limits, seconds: float) -> str:
 def _printed(pid: int, folder: Path) -> int:
     """The bytes of output so far: pytest's own, and, where the system shows it, what it has caught of the current test.
 
-    Elsewhere than on Linux, what a test prints is held by the limit on the size of a file (dojo/child.py).
+    Elsewhere than on Linux, what a test prints is held by the limit on the size of a file (dojo/verdict/child.py).
     """
     sizes = [0]
     for path in (folder / "output", f"/proc/{pid}/fd/1", f"/proc/{pid}/fd/2"):

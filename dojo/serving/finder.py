@@ -19,14 +19,15 @@ import importlib.util
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
-from functools import cache
 from types import ModuleType
 from typing import Any
 
-from dojo import ROOT, bare, specification
-from dojo.door import refuse_what_is_not_allowed
+from dojo import ROOT
+from dojo.catalog import specification
+from dojo.catalog.mistakes import mistakes_of, wrong_source
+from dojo.serving import jaxtyping_standin
+from dojo.serving.restrictions import refuse_what_is_not_allowed
 
 ROOMS, CHECKS = "KATA_ROOMS", "KATA_CHECKS"
 
@@ -86,11 +87,11 @@ class KataLoader(importlib.machinery.SourceFileLoader):
             for name in specification.public_names(self.address):
                 if cause or not hasattr(module, name):
                     setattr(module, name, StandIn(self.address, name, cause))
-            from dojo.typed import check
+            from dojo.serving.annotations import check
 
             check(module)
         if self.room == "hollow":
-            from dojo.hollow import empty
+            from dojo.serving.hollow import empty
 
             empty(module)
 
@@ -120,7 +121,7 @@ def serve() -> None:
     """Put the finder before all others, once."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())
-    bare.stand_in()
+    jaxtyping_standin.stand_in()
 
 
 def rooms() -> dict[str, str]:
@@ -132,30 +133,6 @@ def room_of(address: str) -> str:
     """The room that serves a kata: its own entry, else the entry `*`, else katas."""
     said = rooms()
     return said.get(address, said.get("*", "katas"))
-
-
-@cache
-def mistakes_of(address: str) -> dict[str, dict[str, Any]]:
-    """The known mistakes of a kata, by name, in the order of the file."""
-    return {mistake["name"]: mistake for mistake in mistakes_file(address).get("mistake", [])}
-
-
-def mistakes_file(address: str) -> dict[str, Any]:
-    """The mistakes file of a kata as it stands: its `mistake` and its `excused` tables."""
-    part, _, name = address.rpartition("/")
-    path = ROOT / "tests" / part / f"{name}.mistakes.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def wrong_source(source: str, mistake: dict[str, Any]) -> str:
-    """The source with a mistake edited into it. An edit that does not fit exactly once is a ValueError."""
-    for edit in mistake["edits"]:
-        if (times := source.count(edit["swap"])) != 1:
-            raise ValueError(
-                f"mistake {mistake['name']}: {edit['swap']!r} stands {times} times in the solution, not once"
-            )
-        source = source.replace(edit["swap"], edit["by"])
-    return source
 
 
 @contextlib.contextmanager

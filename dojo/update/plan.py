@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dojo import ROOT, progress
-from dojo.git import GitError, file_at, git, paths, succeeds
-from dojo.merging import CannotMerge, merged
-from dojo.stubs import NotStubbable, stub_of
+from dojo import ROOT
+from dojo.catalog.stubs import NotStubbable, stub_of
+from dojo.learner import store
+from dojo.update.git import GitError, file_at, git, paths, succeeds
+from dojo.update.merge import CannotMerge, merged
 
 NEW, FRESH, KEPT, GONE = "new", "fresh", "kept", "gone"
 UTF_8 = ("utf-8", "surrogateescape")  # a file of a learner's comes out to the byte, whatever is in it
@@ -116,7 +117,7 @@ def prepare(release: str) -> Plan:
 def apply(plan: Plan) -> None:
     """Move the clone. Whatever happens, no file of the learner's is lost. Raises CannotUpdate and CannotSave."""
     for path, content in plan.dirty.items():
-        progress.keep(path.removeprefix("katas/").removesuffix(".py"), content)
+        store.keep(path.removeprefix("katas/").removesuffix(".py"), content)
     if plan.update.before == plan.update.after:
         _write(plan.written)
         return
@@ -135,7 +136,7 @@ def apply(plan: Plan) -> None:
 
 def from_folder(other: Path) -> list[Change]:
     """Bring the bodies of another copy of this repository, an older one say, into the stubs here."""
-    from dojo.curriculum import katas
+    from dojo.catalog.curriculum import katas
 
     if not (other / "katas" / "curriculum.toml").is_file():
         raise CannotUpdate(f"{other} is no copy of this repository: it has no katas/curriculum.toml.")
@@ -152,7 +153,7 @@ def from_folder(other: Path) -> list[Change]:
             continue
         try:
             result = merged(_text(theirs), old, new)
-            progress.replace(kata.stub, result.text.encode())
+            store.replace(kata.stub, result.text.encode())
             changes.append(Change(kata.address, FRESH, True, result.notes))
         except CannotMerge as error:
             changes.append(Change(kata.address, KEPT, True, [f"not brought over: {error}"]))
@@ -321,7 +322,7 @@ def _text(path: Path) -> str:
 def _write(files: dict[str, bytes]) -> None:
     for path, content in files.items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-        progress.replace(ROOT / path, content)
+        store.replace(ROOT / path, content)
 
 
 def _some(found: list[str]) -> str:

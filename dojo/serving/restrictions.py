@@ -8,7 +8,7 @@ stands. Someone who wants to cheat can, and only cheats themselves.
 import ast
 from collections.abc import Iterator
 
-from dojo import specification
+from dojo.catalog import specification
 
 NEVER_IMPORTED = {"solutions", "tests", "dojo", "conftest", "pytest", "_pytest", "hypothesis"}
 IMPORTERS = {"__import__", "import_module", "find_spec", "run_module", "run_path"}
