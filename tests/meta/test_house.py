@@ -66,7 +66,9 @@ def test_every_file_of_a_room_is_a_kata_of_the_curriculum():
         for path in sources(room):
             address = path.relative_to(ROOT / room).with_suffix("").as_posix()
             helper = path == ROOT / "katas" / "modes.py"
-            assert helper or path.name == "__init__.py" or address in known, f"{relative(path)} is not in katas/curriculum.toml"
+            assert helper or path.name == "__init__.py" or address in known, (
+                f"{relative(path)} is not in katas/curriculum.toml"
+            )
     for path in sources("tests"):
         if path.name.startswith(("test_", "bench_")) and not OTHERS & {*path.parts}:
             address = path.relative_to(ROOT / "tests").with_name(path.stem.partition("_")[2]).as_posix()

@@ -12,7 +12,7 @@ import pytest
 from dojo.catalog.curriculum import Kata
 from dojo.verdict import supervision
 from dojo.verdict.judging import Evidence, judge
-from dojo.verdict.record import Record, Test, read
+from dojo.verdict.record import Outcome, Record, read
 from dojo.verdict.supervision import Ended
 
 KATA = Kata("toys/doubling", "Doubling", "", 5)
@@ -20,7 +20,7 @@ EXPECTED = {"test_one": "twice", "test_two": "twice"}
 
 
 def ended_test(name, outcome="passed", why=""):
-    return Test(name, name, "twice", outcome, why)
+    return Outcome(name, name, "twice", outcome, why)
 
 
 def judged(*tests, code=0, whole=True, clauses=("twice",)):
@@ -65,7 +65,7 @@ def test_anything_less_is_not_green(tests, code, whole, outcome, why):
 
 
 def test_only_the_tests_of_the_wanted_clauses_decide():
-    other = Test("test_three", "test_three", "further", "failed")
+    other = Outcome("test_three", "test_three", "further", "failed")
     assert judged(*BOTH, other, code=1) == ("green", [])
 
 
@@ -119,6 +119,7 @@ def test_a_wrong_kata_is_red_in_its_clauses(toys):
 
 
 FIRST = "It was in test_the_double_is_the_sum"
+STOPPED = "stopped after 6 seconds; --time-limit allows more"
 LOADING = "It had not begun with the tests: it was loading files."
 YOURS = "your line: katas/toys/doubling.py:4 double  "
 
@@ -128,13 +129,13 @@ YOURS = "your line: katas/toys/doubling.py:4 double  "
     [
         pytest.param(
             doubling(body="while True: pass"),
-            ("--time-limit", "4"),
-            ["stopped after 4 seconds; --time-limit allows more", FIRST, YOURS + "while True: pass"],
+            ("--time-limit", "6"),
+            [STOPPED, FIRST, YOURS + "while True: pass"],
             id="endless loop",
         ),
         pytest.param(
             doubling(before="while True: time.sleep(1)"),
-            ("--time-limit", "4"),
+            ("--time-limit", "6"),
             [
                 "stopped after 4 seconds; --time-limit allows more",
                 LOADING,
