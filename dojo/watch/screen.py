@@ -86,7 +86,9 @@ class Redrawn:
         from rich.live import Live
 
         self.console = Console(markup=False, emoji=False, highlight=False)
-        self.live = Live(console=self.console, screen=True, auto_refresh=False)
+        self.live = Live(
+            console=self.console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         self.last: View | None = None
 
     def __enter__(self) -> "Redrawn":
