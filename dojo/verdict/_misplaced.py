@@ -14,9 +14,7 @@ def missing_name(address: str, name: str) -> list[str]:
     own = {node.name: node.lineno for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     asked = specification.public_names(address)
     lines = [f"katas/{address}.py defines no {name}"]
-    if name not in own and name in {
-        alias for node in ast.walk(parsed(learners_source(address))) for alias in _aliases(node)
-    }:
+    if name not in own and name in {alias for node in body for alias in _aliases(node)}:
         lines.append(f"{name} is there only as another name of something else: write it with def or class")
     for near in difflib.get_close_matches(name, [other for other in own if other not in asked], 1, 0.5):
         lines.append(f"it has {near} in line {own[near]}: was {name} renamed? The tests need its name as specified")
