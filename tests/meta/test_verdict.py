@@ -181,6 +181,15 @@ def test_an_end_without_a_verdict_says_what_happened_and_where(toys, source, mor
     assert len(verdict["why"]) >= len(why)
 
 
+@pytest.mark.parametrize("call", ["input()", "breakpoint()", "pdb.set_trace()"])
+def test_a_call_that_waits_for_a_person_is_named(toys, call):
+    verdict, code = verdict_on(toys, doubling(before="import pdb", body=f"{call}; return 2 * number"))
+    assert (verdict["outcome"], code) == ("red", 1)
+    explanation = verdict["tests"][0]["explanation"]
+    assert explanation["headline"].startswith(f"{call} is in your code")
+    assert explanation["place"] == "katas/toys/doubling.py:4"
+
+
 def test_sys_exit_is_no_way_to_pass(toys):
     verdict, code = verdict_on(toys, doubling(body="sys.exit(0)"))
     assert verdict["outcome"] != "green"
