@@ -371,7 +371,7 @@ CASES = {
             """,
     ),
     "star": Case(
-        source="from torch.nn import *\nGate = Linear\n",
+        source="from torch.nn import *\n",
         told="""
             katas/{kata}.py:1 imports everything from torch.nn
               A kata names what it imports.
