@@ -1,4 +1,4 @@
-"""Every kata's reference is green under `dojo test --solutions --further`, within the limits that a learner's code has."""
+"""Every reference is green under `dojo test --solutions --further`, within the limits of a learner's code."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
