@@ -7,28 +7,28 @@ from torch import Tensor, nn
 class LayerNorm(nn.Module):
     """Bring the features of each token to mean 0 and variance 1, then give each feature a learned scale and shift.
 
-    Axes: any before emb_dim, such as batch and tokens; emb_dim features in and out. Any floating dtype.
+    Shapes: input and output (..., emb_dim), with any axes before emb_dim, such as batch and tokens.
 
     Clauses:
-        parameters  scale, emb_dim ones, and shift, emb_dim zeros, in that order, are all that is learned or saved.
-        example     With them, features 1 and 3, of mean 2 and variance 1, become -1 and 1.
-        token       Each token comes out as it would alone, in train() as in eval().
-        axes        There may be any number of axes before emb_dim, none too, of any size, and emb_dim may be 1.
-        biased      The variance of a token is the mean of the squared deviations from its mean: their sum is divided by
-                    emb_dim, not by emb_dim - 1.
-        invariant   Adding one number to all features of a token, be it 10 000, changes no output. Nor does multiplying
-                    them all by one positive number, as long as the variance stays far above eps.
-        affine      Each normalised feature is multiplied by its own scale, and its own shift is added to the product.
-        eps         The attribute eps, which is 1e-5 until it is set to another number, is added to the variance before
-                    the square root is taken.
-        constant    A token whose features are all equal becomes shift, and no gradient is nan.
-        agrees      The output is (x - mean) / sqrt(variance + eps) * scale + shift.
-        gradients   x, scale and shift get the gradients of that formula: mean and variance hang on x as well.
+        parameters  scale, a parameter of emb_dim ones, and shift, one of emb_dim zeros, are all that is learned.
+        example     With a fresh module, the features 1 and 3, whose mean is 2 and whose variance is 1, become -1 and 1.
+        per-token   The output of a token depends on its own features only: not on other tokens, earlier calls or the
+                    mode.
+        biased      The variance is the sum of the squared deviations from the mean, divided by emb_dim, not by
+                    emb_dim - 1.
+        affine      Each normalized feature is multiplied by its own scale, then its own shift is added.
+        eps         eps = 1e-5 is added to the variance before the square root is taken.
+        formula     The output is (x - mean) / sqrt(variance + eps) * scale + shift.
+        gradients   The gradients of x, scale and shift are those of this formula.
+
+    Further clauses:
+        axes        There may be any number of axes before emb_dim, and none.
+        set-eps     eps is an attribute: a call uses the value that it has then.
+        large-mean  Adding 10 000 to all features of a token does not change its output.
+        constant    A token whose features are all equal becomes shift, with gradients that are not nan.
         dtype       The output has the dtype of input and parameters, with that dtype's precision.
-        half        In float16, where the square of 300 is inf, features of 60 000 and of -60 000 are normalised too,
-                    and their gradients are finite.
-        width       An input that does not end in emb_dim features raises a ValueError that names the size of its last
-                    axis and emb_dim.
+        float16     In float16, features of 60 000 and -60 000 are normalized too, with finite gradients.
+        width       An input whose last axis is not emb_dim raises a ValueError with both numbers.
         pure        A call changes neither the input nor the module.
 
     Not allowed: nn.LayerNorm, layer_norm, native_layer_norm, nn.RMSNorm, rms_norm, nn.GroupNorm, group_norm,
