@@ -4,36 +4,41 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from katas.modes import eval_mode
+
 
 def generate_greedy(
     model: nn.Module, token_ids: Int[Tensor, "batch tokens"], max_new_tokens: int, context_length: int
 ) -> Int[Tensor, "batch longer"]:
-    """Go on with a text: max_new_tokens times, append to each row the token that the model scores highest.
+    """Continue each text of a batch: max_new_tokens times, append the token that the model scores highest.
 
-    Axes: batch, tokens of the prompt; out come tokens + max_new_tokens. Ids are int32 or int64. The model takes ids
-    (batch, tokens), at most context_length of them, and gives logits (batch, tokens, vocab_size).
+    Shapes: token_ids (batch, tokens), result (batch, tokens + max_new_tokens). The model takes ids (batch, tokens), at
+    most context_length of them, and gives logits (batch, tokens, vocab_size). A helper that you may import:
+
+        from katas.modes import eval_mode
 
     Clauses:
-        example  A model whose highest score is always the last id plus 1 goes on with 3 by 4, 5, 6.
-        greedy   The new token is the one with the greatest logit, by however little; of equal ones, the lowest id.
-        last     Only the logits of the last position count.
-        grows    Each new token is read together with all before it, the prompt's and the new ones.
-        crop     Of a text longer than context_length, the model is given the last context_length tokens; of a shorter
-                 one all, and nothing else.
-        calls    The model is called max_new_tokens times, each time with all rows, as the only argument.
-        rows     Each row is continued as it would be alone.
-        prompt   The result begins with the whole prompt; token_ids itself stays as it is.
-        none     With a max_new_tokens of 0 the result is a copy of the prompt, and the model is not called.
-        eval     At each call the model and all its parts are in eval mode.
-        no-grad  At each call gradients are off, afterwards they are on or off as before, and the result can be an input
-                 in training.
-        modes    Afterwards the model and each of its parts are in the mode, train or eval, in which they were.
-        raises   What the model raises comes out as it is, and modes and gradients are as before then too.
-        counts   A max_new_tokens below 0 or a context_length below 1 raises a ValueError that names the argument and
-                 its value.
-        empty    A prompt of no tokens raises a ValueError that names its shape, as a tuple, whatever max_new_tokens is.
-        dtype    The result has the dtype of token_ids, and so have the ids that the model is given.
-        device   Whatever a call makes is on the device of token_ids, whatever torch's default device is.
+        example   A model that always scores the last id plus 1 highest continues 3 with 4, 5 and 6.
+        greedy    The new token is the one with the greatest logit.
+        last      Only the logits of the last position are used.
+        grows     The model reads each new token together with all tokens before it, of the prompt and new ones.
+        crop      Of a text longer than context_length, the model reads the last context_length tokens only.
+        per-text  Each text of a batch is continued as it would be alone.
+        prompt    The result begins with the whole prompt, also if that is longer than context_length.
+
+    Further clauses:
+        close-logits  The token with the greatest logit is found also if another logit is only slightly less.
+        calls         The model is called once for each new token, with all texts of the batch.
+        none          With a max_new_tokens of 0 the result is a copy of the prompt, and the model is not called.
+        eval          During each call the model and all its parts are in eval mode.
+        no-grad       During each call gradients are off; afterwards the result can be an input in training.
+        modes         Afterwards each part of the model has its own mode, train or eval, again, also after an error.
+        counts        A max_new_tokens below 0 or a context_length below 1 raises a ValueError that names it and its
+                      value.
+        empty         A prompt of no tokens raises a ValueError with its shape.
+        dtype         The result has the dtype of token_ids, int32 or int64.
+        device        Tensors that a call creates are on the device of token_ids, whatever the default device is.
+        pure          token_ids is not changed.
 
     Source: book section 4.7.
     """
@@ -42,17 +47,11 @@ def generate_greedy(
     if context_length < 1:
         raise ValueError(f"context_length must be at least 1, not {context_length}")
     if token_ids.shape[1] == 0:
-        raise ValueError(f"a prompt of shape {tuple(token_ids.shape)} has no tokens to go on from")
-    modes = [(module, module.training) for module in model.modules()]
+        raise ValueError(f"a prompt of shape {tuple(token_ids.shape)} has no tokens to continue")
     text = token_ids.clone()
-    try:
-        model.eval()
-        with torch.no_grad():
-            for _ in range(max_new_tokens):
-                logits = model(text[:, -context_length:])[:, -1]  # (batch, vocab_size)
-                chosen = logits.argmax(dim=-1, keepdim=True)  # (batch, 1)
-                text = torch.cat([text, chosen.to(text.dtype)], dim=1)
-    finally:
-        for module, training in modes:  # train() would set all parts alike
-            module.training = training
+    with eval_mode(model), torch.no_grad():
+        for _ in range(max_new_tokens):
+            logits = model(text[:, -context_length:])[:, -1]  # (batch, vocab_size)
+            chosen = logits.argmax(dim=-1, keepdim=True)  # (batch, 1)
+            text = torch.cat([text, chosen.to(text.dtype)], dim=1)
     return text
