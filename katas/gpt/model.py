@@ -12,38 +12,37 @@ from .config import GPTConfig
 class GPTModel(nn.Module):
     """Token ids in; out, for each position, a score for each token of the vocabulary: the logits of the next token.
 
-    Axes: batch, tokens (1 to context_length), vocab_size scores out. Ids are int32 or int64, parameters of any floating
-    dtype. emb_dim and the other sizes are those of config. Two classes of earlier katas come with:
+    Shapes: token_ids (batch, tokens), with 1 to context_length tokens; output (batch, tokens, vocab_size). emb_dim and
+    the other sizes are those of config. Two classes of earlier katas to import:
 
         from .block import TransformerBlock
         from .layernorm import LayerNorm
 
     Clauses:
-        parts      tok_emb is nn.Embedding(vocab_size, emb_dim), pos_emb nn.Embedding(context_length, emb_dim), drop_emb
-                   nn.Dropout(drop_rate), trf_blocks an nn.Sequential of n_layers TransformerBlock, final_norm
-                   LayerNorm(emb_dim), out_head nn.Linear(emb_dim, vocab_size, bias=False), made in that order, and
-                   there are no other parts.
-        attention  Every block is TransformerBlock(config, attention), each made anew, with numbers of its own.
-        example    With blocks that give zeros for att and ff, the token (4, 0) at the position (1, 9) is (5, 9), which
-                   final_norm makes (-1, 1); with the rows (1, 0), (0, 1), (2, 1) in out_head its logits are -1, 1, -1.
-        sum        What the blocks read at position t is the token's row in tok_emb plus row t of pos_emb, t from 0.
-        blocks     The blocks work one after the other, the first one first, each once on what the one before gave.
-        head       The logits of a position are out_head of final_norm of what the last block gave, and no softmax.
-        past       The logits at position t depend on the ids at positions 0..t of their own sequence only, also when
-                   fewer tokens come than context_length.
-        agrees     The logits are those that PyTorch's own functions give with the same parameters.
-        gradients  Parameters get the gradients of that formula, all but the rows of unused ids and positions, which
-                   get 0; under torch.no_grad the logits are the same.
-        dropout    While training, drop_emb thins the sum of the two rows: each number is dropped with probability
-                   drop_rate, on its own and anew at each call, and the others are divided by 1 - drop_rate. Behind the
-                   blocks nothing is dropped, and in eval() nowhere.
-        fresh      The loss of a new model on random ids is within 0.5 of ln(vocab_size), in nats per token.
-        pure       A call changes neither the ids nor the model.
-        dtype      The logits have the dtype of the parameters, with that dtype's precision, whichever of the two dtypes
-                   the ids have.
-        device     Whatever a call makes is on the device of the ids, whatever torch's default device is.
-        length     More tokens than context_length raise a ValueError that names both numbers, whatever attention takes.
-        range      An id below 0, or not below vocab_size, raises an IndexError, as nn.Embedding does.
+        parts       The parameters are those of two nn.Embedding, tok_emb (vocab_size rows) and pos_emb (context_length
+                    rows), of n_layers TransformerBlock in trf_blocks, of final_norm and out_head (no bias).
+        example     If the blocks change nothing, token (4, 0) at position (1, 9) makes (5, 9), normalized (-1, 1);
+                    out_head rows (1, 0), (0, 1), (4, 0) give -1, 1, -4.
+        embeddings  At position t the first block reads the row of the token in tok_emb plus row t of pos_emb, counted
+                    from 0.
+        in-order    Each block is called once and reads what the block before it gave.
+        logits      The logits of every position are out_head of final_norm of what the last block gave, without a
+                    softmax.
+        gradients   A backward pass gives gradients to all parameters.
+        dropout     In training mode, numbers of this sum are dropped, each on its own with probability drop_rate, and
+                    the others divided by 1 - drop_rate; nothing is dropped after the blocks.
+        eval        In eval mode nothing is dropped.
+
+    Further clauses:
+        attention     Each block is TransformerBlock(config, attention).
+        seed          The parts are created in the order of their names above, so a seed gives the book's numbers.
+        initial-loss  The loss of a new model on random ids is within 0.5 of ln(vocab_size), in nats per token.
+        length        More tokens than context_length raise a ValueError with both numbers.
+        range         An id below 0, or not below vocab_size, raises an IndexError, as nn.Embedding does.
+        dtype         The logits have the dtype of the parameters, with that dtype's precision.
+        int32         Ids may be int32 as well as int64.
+        device        Tensors that a call creates are on the device of the ids, whatever the default device is.
+        pure          A call changes neither the ids nor the model.
 
     Not allowed: TransformerEncoder, TransformerEncoderLayer, TransformerDecoder, TransformerDecoderLayer.
     Source: book section 4.6; Radford et al. 2019, section 2.3.
@@ -57,17 +56,16 @@ class GPTModel(nn.Module):
 
 
 def count_parameters(model: nn.Module, tied: bool = False) -> int:
-    """How many numbers a model learns; tied, how many they would be if out_head used the table of tok_emb.
+    """The number of a model's parameters; with tied, their number if out_head used the table of tok_emb.
 
     Clauses:
-        counted  Every number of every parameter counts, frozen or not, and buffers do not.
-        shared   A parameter that stands in several places counts once.
-        tied     With tied, out_head.weight counts nothing, as if it were tok_emb.weight, and is not taken away a second
-                 time where it is tok_emb.weight already. The model stays as it is.
-        untied   With tied, a model that lacks one of these two weights raises a ValueError that names it, tok_emb or
-                 out_head; one whose weights differ in shape raises a ValueError that names both shapes, as tuples.
-        small    GPT-2 small (a vocab_size of 50 257, a context_length of 1 024, emb_dim 768, 12 heads, 12 layers, no
-                 qkv_bias) has 163 009 536, and tied 124 412 160.
+        counted  All numbers of all parameters are counted, also of frozen ones; buffers are not.
+        tied     With tied, the numbers of out_head.weight are not counted, and the model is not changed.
+
+    Further clauses:
+        shared      A parameter that is used in several places is counted once, also if it is out_head.weight.
+        untied      With tied, a model without tok_emb.weight or out_head.weight raises a ValueError that names the one.
+        gpt2-small  GPT-2 small, without qkv_bias, has 163 009 536 parameters, and tied 124 412 160.
 
     Source: book section 4.6.
     """
