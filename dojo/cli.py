@@ -21,6 +21,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 GREEN, RED, USAGE, NO_VERDICT, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS = (
+    "watch",
     "test",
     "spec",
     "hint",
