@@ -211,7 +211,8 @@ def probe(kata):
         return weights(model)
 
     def history(name, **more):
-        made = trained(toy(dropout=0.5), epochs=2, run=kata.train, **{"eval_every": 2} | more)
+        model = toy(dropout=0.5)
+        made = trained(model, None, two_groups(model), 2, run=kata.train, **{"eval_every": 3} | more)
         return torch.tensor(getattr(made, name))
 
     def modes_in_steps(**more):
@@ -233,6 +234,14 @@ def probe(kata):
         seen = rates_used(optimizer)
         run(batches(1, 1, 1), optimizer, model=model, schedule=schedule, **more)
         return torch.tensor(seen)
+
+    def gradients(what, **more):
+        """What the gradients are in a step, and after it."""
+        model, seen = toy(), []
+        optimizer = sgd(model)
+        optimizer.register_step_pre_hook(lambda *_: seen.append(what(model[2].weight.grad)))
+        run(batches(1), optimizer, model=model, **more)
+        return [*seen, what(model[2].weight.grad)]
 
     def last_layer(max_norm):
         model = toy()
@@ -278,18 +287,20 @@ def probe(kata):
         "one step": lambda: run(batches(2)),
         "two steps": lambda: run(batches(2, 1)),
         "AdamW": lambda: run(batches(2), adamw(model := toy()), model=model),
+        "gradients that are missing, in a step and after it": lambda: gradients(lambda gradient: gradient is None),
         "two epochs": lambda: run(batches(1, 2), None, 2),
         "other batches in the second epoch": lambda: run(OtherEveryTime(batches(1), batches(2)), None, 2),
         "modes in steps": modes_in_steps,
         "modes in steps, evaluated": lambda: modes_in_steps(eval_every=1),
         "modes after": modes_after,
-        "modes after an error": lambda: modes_after(lambda *_: 1 / 0),
+        "modes after, also after an error": lambda: [modes_after(), modes_after(lambda *_: 1 / 0)],
         "clipped": lambda: run(batches(1), max_norm=0.1),
+        "norms of gradients, in a step and after it": lambda: gradients(torch.norm, max_norm=0.1),
         "clipped twice": lambda: run(batches(1, 1), max_norm=0.1),
         "rates": lambda: rates(falling),
         "rates without a schedule": lambda: rates(None),
         **{name: lambda name=name: history(name) for name in vars(History())},
-        "steps, every 3": lambda: history("steps", eval_every=3),
+        "steps, every 2": lambda: history("steps", eval_every=2),
         "losses of two batches": lambda: history("train_losses", eval_batches=2),
         "losses of all batches": lambda: history("train_losses", eval_batches=None),
         "numbers of steps": lambda: heard(lambda step, *_: step),
