@@ -5,17 +5,19 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import IO, Any
 
 Part = str | tuple[str, str]  # text, or text with a style of rich
 
 GLYPHS = {
-    "done": ("●", "*"),
-    "broken": ("✗", "x"),
+    "complete": ("★", "*"),
+    "green": ("✓", "+"),
+    "in progress": ("◐", "~"),
     "edited since": ("◐", "~"),
     "not started": ("○", "o"),
     "missing": ("!", "!"),
@@ -30,8 +32,9 @@ GLYPHS = {
 }
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the line feed
 STYLES = {
-    "done": "green",
-    "broken": "red",
+    "complete": "bold green",
+    "green": "green",
+    "in progress": "yellow",
     "edited since": "yellow",
     "not started": "dim",
     "missing": "red",
@@ -114,6 +117,24 @@ def columns() -> int:
 def interactive() -> bool:
     """Whether somebody sits in front of the screen."""
     return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def resized(hear: Callable[[], None]) -> Iterator[None]:
+    """Within, `hear` is called when the terminal gets another size, where the system says so."""
+    if not hasattr(signal, "SIGWINCH"):
+        yield
+        return
+    before = signal.signal(signal.SIGWINCH, lambda *_: hear())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command of dojo whose output is shown within another one: its width, and no colour."""
+    return {**os.environ, "COLUMNS": str(columns()), "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8:replace"}
 
 
 @contextlib.contextmanager
