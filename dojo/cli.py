@@ -13,12 +13,11 @@ import click
 
 from dojo import ROOT
 from dojo.catalog.curriculum import Kata, NoCurriculum, UnknownKata, find, katas, short
-from dojo.learner.store import CannotSave
+from dojo.errors import DojoError, UsageProblem
+from dojo.exits import Exit
 from dojo.system import packages, terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-GREEN, RED, USAGE, NO_VERDICT, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS = (
     "test",
@@ -62,12 +61,7 @@ class KataName(click.ParamType):  # type: ignore[type-arg]
     name = "kata"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Kata:
-        if isinstance(value, Kata):
-            return value
-        try:
-            return find(value)
-        except UnknownKata as error:
-            raise click.UsageError(str(error)) from None
+        return value if isinstance(value, Kata) else find(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
@@ -105,6 +99,17 @@ class Dojo(click.Group):
             raise click.UsageError(f"no command is called '{args[0]}'.{meant}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and hand on what the engine raises as the exceptions of click."""
+        try:
+            return super().invoke(ctx)
+        except UsageProblem as problem:
+            name = ctx.invoked_subcommand
+            called = click.Context(self.get_command(ctx, name) or self, ctx, name) if name else ctx
+            raise click.UsageError(str(problem), called) from None
+        except DojoError as error:
+            raise click.ClickException(str(error)) from None
+
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         if not standalone_mode:
             return click.Group.main(self, *args, standalone_mode=False, **extra)  # type: ignore[call-overload]
@@ -125,26 +130,21 @@ def _exit_code(run: Callable[[], Any]) -> int:
     try:
         result = run()
         _flush()
-        return result if isinstance(result, int) else GREEN
+        return result if isinstance(result, int) else Exit.DONE
     except (KeyboardInterrupt, click.Abort):
         terminal.say("\nstopped.", to_stderr=True)
-        return INTERRUPTED
+        return Exit.STOPPED
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f"  (`{context.command_path} --help` tells more)" if context and context.parent else ""
         terminal.say(("dojo: ", "bold red"), error.format_message(), (where, "dim"), to_stderr=True)
-        return error.exit_code if isinstance(error, click.UsageError) else USAGE
-    except (NoCurriculum, CannotSave) as error:
-        terminal.say(("dojo: ", "bold red"), str(error), to_stderr=True)
-        return USAGE
-    except ModuleNotFoundError as error:
-        if error.name not in ("rich", "psutil", "pytest", "beartype", "jaxtyping", "hypothesis"):
-            raise
-        return packages.tell(error.name)
+        return Exit.UNUSABLE
     except BrokenPipeError:
         terminal.reader_gone(sys.stdout)
-        return GREEN
+        return Exit.DONE
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (package := packages.missing(error)):
+            return packages.tell(package)
         return _blamed(error)
 
 
@@ -160,7 +160,7 @@ def _blamed(error: Exception) -> int:
     name = short(find(address_of(own[-1].path) or ""))
     told = f"next: dojo test {name}, or the same command with --solutions, which goes without your files"
     terminal.say(told, to_stderr=True)
-    return USAGE
+    return Exit.UNUSABLE
 
 
 def _flush() -> None:
@@ -228,9 +228,7 @@ def warn_of_another_clone() -> None:
 def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
     """Print the version that pyproject.toml states: it is right also where dojo is not installed."""
     if asked and not ctx.resilient_parsing:
-        from dojo.system.doctor import project
-
-        terminal.say(f"dojo {project().get('version', 'of an unknown version')}")
+        terminal.say(f"dojo {packages.project().get('version', 'of an unknown version')}")
         ctx.exit()
 
 

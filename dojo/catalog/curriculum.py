@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from dojo import ROOT
+from dojo.errors import DojoError, UsageProblem
 
 CURRICULUM = ROOT / "katas" / "curriculum.toml"
 
 
-class UnknownKata(LookupError):
+class UnknownKata(UsageProblem):
     """A word that names no kata, or more than one."""
 
 
-class NoCurriculum(Exception):
+class NoCurriculum(DojoError):
     """The list of katas is missing or cannot be read."""
 
 

@@ -24,7 +24,9 @@ def main(argv: list[str]) -> int:
     try:
         return int(importlib.import_module(f"dojo.check.check_{name}").main(rest))
     except ModuleNotFoundError as error:
-        return packages.tell(error.name or "?")
+        if not (package := packages.missing(error)):
+            raise
+        return packages.tell(package)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from dojo.catalog.curriculum import find
-from dojo.cli import GREEN, RED, json_option
+from dojo.cli import json_option
+from dojo.exits import Exit
 from dojo.learner import store
 from dojo.learner.standing import unfinished
 from dojo.system import devices, terminal
@@ -88,7 +89,7 @@ def command(
             terminal.say((f"yours is not on the ladder: {why}", "yellow"))
         terminal.say((f"written: {', '.join(store.shown(file) for file in files)}", "dim"))
     wrong = any(cell.state == FAILED and cell.variant == YOURS for climbed in climbs for cell in climbed.cells)
-    return RED if wrong or not all(check.holds for check in checked) else GREEN
+    return Exit.NOT_YET if wrong or not all(check.holds for check in checked) else Exit.DONE
 
 
 def write(folder: Path, name: str, text: str, climbs: list[Any]) -> list[Path]:

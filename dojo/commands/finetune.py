@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from dojo import ROOT
-from dojo.cli import GREEN, INTERRUPTED, Command, all_of
+from dojo.cli import Command, all_of
 from dojo.datasets.messages import Message, read_messages, split
+from dojo.exits import Exit
 from dojo.finetune.options import CLASSIFY, DEFAULTS, LORA, Settings
 from dojo.learner import store
 from dojo.system import devices, terminal
@@ -132,10 +133,10 @@ def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_eve
             return f"{made.accuracy(items):.1%} of those watched are right"
 
         if not loop.learn(session, narrating.narrator(leads=True), save_every, remark):
-            return INTERRUPTED
+            return Exit.STOPPED
     outcome.tell(session, made, about, learned, held_out)
     terminal.say("next: ", ('dojo classify "You have won, call now"', "bold cyan"))
-    return GREEN
+    return Exit.DONE
 
 
 def anew(kind: str, base: Any, data: Path, changes: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import click
 from dojo import ROOT
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata, katas
-from dojo.cli import RED, KataName, confirmed
+from dojo.cli import KataName, confirmed
+from dojo.exits import Exit
 from dojo.learner import store
 from dojo.learner.standing import stub_text
 from dojo.system import terminal
@@ -39,7 +40,7 @@ def write_stub(kata: Kata, yes: bool) -> int | None:
     if own is not None:
         if not confirmed(f"Replace {name} by the stub? Your file is kept.", yes):
             terminal.say("nothing was changed.")
-            return RED
+            return Exit.NOT_YET
         store.keep(kata.address, own)
     put(kata, stub)
     terminal.say(f"{name} is the stub again.")

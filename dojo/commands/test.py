@@ -10,12 +10,11 @@ import click
 from dojo import ROOT
 from dojo.catalog.curriculum import Kata
 from dojo.catalog.specification import clauses
-from dojo.cli import GREEN, NO_VERDICT, RED, json_option, kata_argument
+from dojo.cli import json_option, kata_argument
 from dojo.commands.verdict import tell
+from dojo.exits import Exit
 from dojo.learner import store
-from dojo.learner.standing import GREEN as IS_GREEN
-from dojo.learner.standing import RED as IS_RED
-from dojo.learner.standing import unfinished
+from dojo.learner.standing import GREEN, RED, unfinished
 from dojo.system import terminal
 from dojo.verdict import running
 from dojo.verdict.running import Limits, Verdict
@@ -60,13 +59,13 @@ def command(
         tell(verdict, verbose, solutions)
         if unsaved:
             terminal.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
-    return {IS_GREEN: GREEN, IS_RED: RED}.get(verdict.outcome, NO_VERDICT)
+    return {GREEN: Exit.DONE, RED: Exit.NOT_YET}.get(verdict.outcome, Exit.NO_VERDICT)
 
 
 def debug(kata: Kata, borrowed: tuple[str, ...], solutions: bool) -> int:
     """Hand the terminal to pytest and its debugger. Returns pytest's exit code."""
     words = running.command(kata, borrowed, solutions, "--pdb", "-x")
-    return RED if subprocess.call(words, cwd=ROOT, env=running.environment()) else GREEN
+    return Exit.NOT_YET if subprocess.call(words, cwd=ROOT, env=running.environment()) else Exit.DONE
 
 
 def remember(verdict: Verdict) -> str:

@@ -10,15 +10,17 @@ from typing import Any
 
 import click
 
-from dojo.cli import GREEN, INTERRUPTED, Command
+from dojo.cli import Command, confirmed
 from dojo.datasets import texts
 from dojo.datasets.texts import Text
+from dojo.exits import Exit
 from dojo.learner import store
 from dojo.system import devices, terminal
 from dojo.train import pieces
 from dojo.train.settings import GPT2, PRESETS, Settings
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
+ASK, OWN, BORROW = "ask", "own", "borrow"  # what to do about an own piece that would take very long
 SAMPLES = 4  # in a run
 SAMPLE_FROM = 500  # tokens of the held-out text in which their beginning is sought
 LEAST_VOCABULARY = 258  # the single bytes, one pair, and the end of a text
@@ -59,8 +61,8 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 @click.option(
     "--slow",
-    type=click.Choice(["ask", "own", "borrow"]),
-    default="ask",
+    type=click.Choice([ASK, OWN, BORROW]),
+    default=ASK,
     help="What to do about an own piece that would take very long: ask, which is the default; take it; borrow.",
 )
 def command(
@@ -153,7 +155,11 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
 
     terminal.say((f"{text.name}", "bold"), f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}...")
     chosen = opening.chosen_pieces(solutions)
-    opening.replace_slow(chosen, text, settings, slow)
+
+    def borrows(told: str) -> bool:
+        return confirmed(f"{told} Borrow it?", yes=False) if slow == ASK and terminal.interactive() else slow != OWN
+
+    opening.replace_slow(chosen, text, settings, borrows)
     run = folder.new(name or name_of(text))
     try:
         vocab_size = opening.tokenize(run, text, settings)
@@ -205,8 +211,8 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
         prompt = first_words(speaker.tokenizer.decode(tokens.read(run)[1][:SAMPLE_FROM].tolist()))
         sample = partial(speaker.sample, prompt)
         if not loop.learn(session, narrating.narrator(team.leads), save_every, sample, SAMPLES):
-            return INTERRUPTED
+            return Exit.STOPPED
     if team.leads:
         summary.tell(session, about)
         terminal.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
-    return GREEN
+    return Exit.DONE

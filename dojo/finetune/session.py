@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import torch
 from torch import nn
 
 from dojo.datasets.messages import LABELS, Message
+from dojo.errors import DojoError
 from dojo.finetune import batches
 from dojo.finetune.options import LORA, Settings
 from dojo.learner import store
@@ -87,7 +87,7 @@ def classifier(base: Run, settings: Settings, device: str) -> Classifier:
 def of_run(run: Run, device: str) -> Classifier:
     """The classifier of a fine-tuning: from its checkpoint, or for lora from its base and its adapter alone.
 
-    Raises ClickException where one of the files is gone, or does not fit; UsageError where the base is.
+    Raises DojoError where one of the files is gone, or does not fit; UsageProblem where the base is.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -107,9 +107,9 @@ def of_run(run: Run, device: str) -> Classifier:
             made.model.load_state_dict(saved.weights(path))
     except FileNotFoundError:
         again = f"dojo finetune {settings.kind} --resume"
-        raise click.ClickException(f"{run.name} has not come to its end: `{again}` goes on with it.") from None
+        raise DojoError(f"{run.name} has not come to its end: `{again}` goes on with it.") from None
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        raise click.ClickException(f"{store.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise DojoError(f"{store.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
     return made
 
 

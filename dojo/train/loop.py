@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
 import torch
 from torch import nn
 
+from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.train import pieces, tokens
 from dojo.train.folder import Run
@@ -168,7 +168,7 @@ def learn(
     """Train from where the session stands to the end of the run, and save every so many seconds, and at the end.
 
     So many of the evaluations come with a remark: what the model says by then, or how good it is. The result is whether
-    the end was reached: it is False where somebody asked to stop, after a save. Raises CannotSave, and ClickException
+    the end was reached: it is False where somebody asked to stop, after a save. Raises CannotSave, and DojoError
     where the loss is lost.
     """
     rate = pieces.module("pretraining/optimizer").learning_rate_at
@@ -182,7 +182,7 @@ def learn(
         mean, asked = session.team.mean(loss, interrupts.asked)
         session.history["losses"].append(mean)
         if not math.isfinite(mean):
-            raise click.ClickException(f"the loss is {mean} at step {step}: a smaller --learning-rate may help.")
+            raise DojoError(f"the loss is {mean} at step {step}: a smaller --learning-rate may help.")
         narrator.step(step, mean, session.tokens_in_a_step)
         if history.steps and history.steps[-1] == step:
             evaluated(step, history)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dojo import ROOT
 from dojo.catalog.stubs import NotStubbable, stub_of
+from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.update.git import GitError, file_at, git, paths, succeeds
 from dojo.update.merge import CannotMerge, merged
@@ -22,7 +23,7 @@ NEW, FRESH, KEPT, GONE = "new", "fresh", "kept", "gone"
 UTF_8 = ("utf-8", "surrogateescape")  # a file of a learner's comes out to the byte, whatever is in it
 
 
-class CannotUpdate(Exception):
+class CannotUpdate(DojoError):
     """Something stands in the way. Nothing was changed. Says what, and what to do."""
 
 

@@ -20,12 +20,15 @@ TINY = ["--story", "--device", "cpu", *(word for name, size in SIZES.items() for
 def record(scratch, *addresses, outcome="green", mark="passed"):
     """Have the copy remember a verdict on katas as they are."""
     source = (
-        "import sys; from dojo import curriculum, progress; from dojo.learner.standing import hash_of\n"
+        "import sys\n"
+        "from dojo.catalog import curriculum\n"
+        "from dojo.learner import store\n"
+        "from dojo.learner.standing import hash_of\n"
         "for address in sys.argv[3:]:\n"
         "    kata = curriculum.find(address)\n"
         "    about = {'outcome': sys.argv[1], 'why': [], 'clauses': {'a': 'passed', 'b': sys.argv[2]}}\n"
         "    about |= {'source': hash_of(kata.stub), 'tests': hash_of(kata.tests)}\n"
-        "    progress.write(address, 'verdict', about)\n"
+        "    store.write(address, 'verdict', about)\n"
     )
     scratch.write("record.py", source)
     done = scratch.run("record", outcome, mark, *addresses)
