@@ -49,8 +49,8 @@ def command(
     from dojo.ladder import classes
     from dojo.ladder.checks import checks
     from dojo.ladder.ladder import FAILED, SHAPES, climb, lengths_for
-    from dojo.ladder.report import as_json as climbs_as_json
-    from dojo.ladder.report import table
+    from dojo.ladder.table import as_json as climbs_as_json
+    from dojo.ladder.table import table
     from dojo.ladder.variants import YOURS, variants
 
     device = devices.chosen(device)

@@ -3,7 +3,7 @@
 import click
 
 from dojo.datasets.messages import LABELS
-from dojo.finetune.options import CLASSIFY, LORA
+from dojo.finetune.recipe import CLASSIFY, LORA
 from dojo.system import devices, terminal
 from dojo.train import pieces
 
@@ -17,10 +17,10 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
     """Tell whether TEXT is a wanted message or an unwanted one, and how sure the model is."""
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.finetune.session import ADAPTER, KATAS, of_run
-    from dojo.train import folder
+    from dojo.finetune.classifier import ADAPTER, KATAS, of_run
+    from dojo.train import runs
 
-    run = folder.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
+    run = runs.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
     needed = (*KATAS, ADAPTER) if run.kind == LORA else KATAS
     chosen = pieces.reference(needed) if solutions else pieces.own_where_green(needed)
     chosen.serve()

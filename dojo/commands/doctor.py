@@ -13,6 +13,6 @@ def command(fetch: bool, as_json: bool) -> int:
 
     The exit code is 1 where something that is needed is wrong.
     """
-    from dojo.system.doctor import report
+    from dojo.system.doctor import examine
 
-    return report(as_json, fetch)
+    return examine(as_json, fetch)

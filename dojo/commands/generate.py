@@ -33,9 +33,9 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
         raise click.UsageError("choose one model: --run or --weights.")
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.train import folder, saved
+    from dojo.train import runs, saved
 
-    found = None if weights else folder.latest(run)
+    found = None if weights else runs.latest(run)
     katas = saved.KATAS if found else (*saved.KATAS, saved.WEIGHTS)
     chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing)
     chosen.serve()

@@ -151,7 +151,7 @@ def name_of(text: Text) -> str:
 
 def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: str) -> Plan:
     """Settle the pieces, make the tokens, and open a folder for the run."""
-    from dojo.train import folder, opening
+    from dojo.train import opening, runs
 
     terminal.say((f"{text.name}", "bold"), f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}...")
     chosen = opening.chosen_pieces(solutions)
@@ -160,11 +160,11 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
         return confirmed(f"{told} Borrow it?", yes=False) if slow == ASK and terminal.interactive() else slow != OWN
 
     opening.replace_slow(chosen, text, settings, borrows)
-    run = folder.new(name or name_of(text))
+    run = runs.new(name or name_of(text))
     try:
         vocab_size = opening.tokenize(run, text, settings)
         about = {
-            "kind": folder.TRAIN,
+            "kind": runs.TRAIN,
             "text": text.name,
             "sha256": text.sha256,
             "settings": asdict(settings),
@@ -180,9 +180,9 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
 
 def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
     """What a run was begun with, and the pieces as they are now."""
-    from dojo.train import folder, opening
+    from dojo.train import opening, runs
 
-    run = folder.latest(name)
+    run = runs.latest(name)
     about = run.about()
     shared(Settings(**about["settings"]), processes)
     terminal.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
@@ -193,14 +193,16 @@ def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     """Train to the end, or to Ctrl-C, and tell what came of it."""
-    from dojo.train import folder, loop, narrating, opening, summary, tokens
+    from dojo.train import narrating, opening, runs, summary, tokens
+    from dojo.train.loop import Loop
+    from dojo.train.session import open_session
     from dojo.train.speaking import Speaker, first_words
 
-    run, about = folder.Run(plan.name), plan.about
+    run, about = runs.Run(plan.name), plan.about
     pieces.Pieces(rooms=plan.rooms).serve()
     settings = Settings(**about["settings"])
     try:
-        session = loop.open_session(run, settings, about["config"], device, team)
+        session = open_session(run, settings, about["config"], device, team)
     except ValueError as error:
         raise click.ClickException(f"{store.shown(run.folder)}: {error}") from None
     speaker = Speaker(session.model, tokens.tokenizer_of(run), about["config"])
@@ -210,7 +212,7 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     if session.start < session.total:
         prompt = first_words(speaker.tokenizer.decode(tokens.read(run)[1][:SAMPLE_FROM].tolist()))
         sample = partial(speaker.sample, prompt)
-        if not loop.learn(session, narrating.narrator(team.leads), save_every, sample, SAMPLES):
+        if not Loop(session, narrating.narrator(team.leads), save_every, sample, SAMPLES).run():
             return Exit.STOPPED
     if team.leads:
         summary.tell(session, about)

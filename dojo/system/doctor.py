@@ -53,13 +53,13 @@ def main(words: list[str]) -> int:
     asked = parser.parse_args(words)
     terminal.prepare()
     try:
-        return report(asked.json, asked.fetch)
+        return examine(asked.json, asked.fetch)
     except KeyboardInterrupt:
         terminal.say("\nstopped.", to_stderr=True)
         return Exit.STOPPED
 
 
-def report(as_json: bool, fetch: bool) -> int:
+def examine(as_json: bool, fetch: bool) -> int:
     """Look at everything and tell it. Returns 1 where something that is needed is wrong, else 0."""
     failed = vocabulary.fetch_all(terminal.say if not as_json else lambda *line: None) if fetch else ""
     found = []

@@ -9,9 +9,9 @@ from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.system import terminal
 from dojo.train import KATAS, pieces, slowness, tokens
-from dojo.train.folder import Run
-from dojo.train.loop import Session, seconds_per_step
 from dojo.train.pieces import Pieces
+from dojo.train.runs import Run
+from dojo.train.session import Session, seconds_per_step
 from dojo.train.settings import BPE, Settings
 
 TRAINING, ENCODING = "text/bpe_training", "text/bpe_tokenizer"
@@ -119,7 +119,7 @@ def tell_model(session: Session, about: str) -> None:
     begun = f" from step {session.start}" if session.start else ""
     row(
         "training",
-        f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device}{team}{begun}: "
+        f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device.type}{team}{begun}: "
         f"about {slowness.in_words(1.15 * seconds)}",
     )
 

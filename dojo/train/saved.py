@@ -10,7 +10,7 @@ from torch import nn
 from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.train import MODEL, pieces, tokens
-from dojo.train.folder import Run
+from dojo.train.runs import Run
 from dojo.train.speaking import Speaker
 
 # The katas that speaking takes, and the one that reads GPT-2's weights.
@@ -28,7 +28,7 @@ def of_run(run: Run, device: str) -> Speaker:
     try:
         model.load_state_dict(weights(run.checkpoint))
     except FileNotFoundError:
-        raise DojoError(f"{run.name} has no checkpoint: `dojo train --resume` goes on with it.") from None
+        raise DojoError(f"{run.name} has no checkpoint: `{run.again}` goes on with it.") from None
     except (OSError, SafetensorError, RuntimeError) as error:
         where = store.shown(run.checkpoint)
         raise DojoError(f"{where} cannot be loaded: {str(error).splitlines()[0]}") from None

@@ -9,7 +9,7 @@ from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.system import vocabulary
 from dojo.train import END_OF_TEXT, pieces
-from dojo.train.folder import Run
+from dojo.train.runs import Run
 from dojo.train.settings import GPT2, Settings
 
 

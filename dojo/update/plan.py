@@ -24,7 +24,11 @@ UTF_8 = ("utf-8", "surrogateescape")  # a file of a learner's comes out to the b
 
 
 class CannotUpdate(DojoError):
-    """Something stands in the way. Nothing was changed. Says what, and what to do."""
+    """Something stands in the way, and nothing was changed. Says what, and what to do."""
+
+
+class StoppedHalfway(DojoError):
+    """An update stopped after it had begun to change files. Says how far it came."""
 
 
 @dataclass
@@ -116,23 +120,46 @@ def prepare(release: str) -> Plan:
 
 
 def apply(plan: Plan) -> None:
-    """Move the clone. Whatever happens, no file of the learner's is lost. Raises CannotUpdate and CannotSave."""
-    for path, content in plan.dirty.items():
-        store.keep(path.removeprefix("katas/").removesuffix(".py"), content)
-    if plan.update.before == plan.update.after:
+    """Move the clone. Whatever happens, no file of the learner's is lost.
+
+    Raises CannotUpdate where everything is as it was before, and StoppedHalfway where it is not.
+    """
+    try:
+        for path, content in plan.dirty.items():
+            store.keep(path.removeprefix("katas/").removesuffix(".py"), content)
+    except store.CannotSave as error:
+        raise CannotUpdate(f"{error}.") from None
+    before = _state()
+    try:
+        if plan.update.before != plan.update.after:
+            _move(plan)
         _write(plan.written)
-        return
+    except (GitError, store.CannotSave) as error:
+        if _state() == before:
+            raise CannotUpdate(str(error)) from None
+        raise StoppedHalfway(
+            f"{error} The update stopped before its end: `git status` shows what it has changed. "
+            "Your files are kept: `dojo reset --undo KATA` brings one back."
+        ) from None
+
+
+def _move(plan: Plan) -> None:
+    """Move the clone to the commit. Where that fails, files with changes are put back. Raises GitError."""
     try:
         if plan.dirty:
             git("checkout", "-q", "HEAD", "--", *plan.dirty)
         git("merge", "-q", "--ff-only", plan.commit)
     except BaseException as error:
+        # git moves HEAD last: what it reports after that, a failed hook say, leaves the move complete.
         moved = git("rev-parse", "HEAD", check=False).strip() == plan.commit
         _write(plan.written if moved else plan.dirty)
-        if isinstance(error, GitError):
-            raise CannotUpdate(str(error)) from None
-        raise
-    _write(plan.written)
+        if not (moved and isinstance(error, GitError)):
+            raise
+
+
+def _state() -> str:
+    """The commit that the clone is at, and how its files differ from that."""
+    return git("rev-parse", "HEAD") + git("diff", "HEAD") + git("status", "--porcelain")
 
 
 def from_folder(other: Path) -> list[Change]:

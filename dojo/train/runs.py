@@ -57,6 +57,11 @@ class Run:
         """What was done in it: TRAIN, or a kind of fine-tuning; empty where that cannot be read."""
         return str(store.read(f"runs/{self.name}", "run").get("kind", ""))
 
+    @property
+    def again(self) -> str:
+        """The command that takes it up."""
+        return "dojo train --resume" if self.kind == TRAIN else f"dojo finetune {self.kind} --resume"
+
     def about(self) -> dict[str, Any]:
         """What the run was asked to do, and what it is made of. Raises DojoError where that cannot be read."""
         about = store.read(f"runs/{self.name}", "run")
