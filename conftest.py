@@ -16,7 +16,7 @@ if not getattr(sys.modules.get("tests"), "__file__", str(ROOT)).startswith(str(R
         del sys.modules[name]
 
 pytest.register_assert_rewrite("tests.support")
-pytest_plugins = ["dojo.verdict.reporting"]
+pytest_plugins = ["dojo.verdict.tiers", "dojo.verdict.reporting"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

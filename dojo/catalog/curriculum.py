@@ -140,6 +140,14 @@ def nearest(word: str, most: int = 3) -> list[str]:
     return list(dict.fromkeys(named[name] for name in close))[:most]
 
 
+def address_of_test(path: Path) -> str | None:
+    """The kata of a test file: tests/attention/test_causal.py is about attention/causal. None for other files."""
+    if not path.is_relative_to(ROOT / "tests"):
+        return None
+    address = path.relative_to(ROOT / "tests").with_name(path.stem.removeprefix("test_")).as_posix()
+    return address if (ROOT / "solutions" / f"{address}.py").is_file() else None
+
+
 @cache
 def prerequisites(kata: Kata) -> tuple[Kata, ...]:
     """Every kata that this one's solution or test imports, and what those import in turn, in order."""

@@ -35,10 +35,20 @@ def wrong_source(source: str, mistake: dict[str, Any]) -> str:
 
 @cache
 def reach_of(address: str) -> dict[str, list[str]]:
-    """The clauses that each mistake fails; empty where they have not been written down yet."""
-    path = reach_file(address)
-    return dict(json.loads(path.read_text(encoding="utf-8"))["reach"]) if path.is_file() else {}
+    """The tests that each mistake fails: test_x for all cases of a test, test_x[case] for one. Empty if not written."""
+    return dict(_reach(address).get("reach", {}))
+
+
+@cache
+def drawn_of(address: str) -> dict[str, list[str]]:
+    """For each test that no mistake fails, the drawn edit of the reference that does: a statement before and after."""
+    return dict(_reach(address).get("drawn", {}))
 
 
 def reach_file(address: str) -> Path:
     return ROOT / "tests" / f"{address}.reach.json"
+
+
+def _reach(address: str) -> dict[str, Any]:
+    path = reach_file(address)
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

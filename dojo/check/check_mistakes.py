@@ -1,13 +1,13 @@
-"""Tests proved to bite: every mistake fails its clause, every test is failed by a mistake, drawn mutants die.
+"""Tests proved to bite: every mistake fails its clause and is named, every test is failed by something, mutants die.
 
-For each kata: the unedited reference passes; each edit fits; each mistake fails a test of the clause it breaks; no
-clause and no test is without a mistake; on the probe all probed mistakes are told apart, and each is named in a failure
-of its clause. --drawn N also draws N edits of the reference (or `all`); one that no test notices has to be excused in
-the mistakes file, with a reason.
+For each kata: the unedited reference passes; each edit fits; each mistake fails a test of the clause that it breaks; on
+the probe all probed mistakes are told apart, and each is named in a failure of its clause; each test is failed by a
+mistake or by a drawn edit of the reference. --drawn N also draws N edits (or `all`); one that no test notices has to be
+excused in the mistakes file, with a reason.
 
---write keeps what was found beside the tests, with a fingerprint of the files that it was found with. --changed proves
-in full what has changed since, and tries every other mistake on the tests of its own clause alone: nothing else can
-have come of the same files.
+--write keeps what was found in the kata's reach file: the tests that each mistake fails, for every other test a drawn
+edit that fails it, and a fingerprint of the kata's files. --changed proves in full only what has changed since; of the
+rest it tries each mistake on the tests of its own clause, and each drawn edit that is written down.
 """
 
 import argparse
@@ -18,21 +18,24 @@ import math
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dojo.catalog import specification
-from dojo.catalog.curriculum import Kata, prerequisites
-from dojo.catalog.mistakes import mistakes_file, mistakes_of, reach_file, reach_of, wrong_source
+from dojo.catalog.curriculum import Kata
+from dojo.catalog.mistakes import drawn_of, mistakes_file, mistakes_of, reach_file, reach_of, wrong_source
 from dojo.check.arguments import chosen, parser
-from dojo.check.mutants import Mutant, drawn
+from dojo.check.mutants import Mutant, drawn, mutants
 from dojo.check.trials import Result, Trial, run
 from dojo.learner.standing import hash_of
 from dojo.serving.finder import CHECKS, served
-from dojo.verdict.diagnosis import Parts, alike, grouped, known, named, sentence
+from dojo.verdict.diagnosis import Named, Parts, grouped, known, named
+from dojo.verdict.results import alike, counts
 
 LONG = 0.3
+AT_ONCE = 24  # drawn edits that are tried together on the tests that no mistake fails
 
 
 @dataclass
@@ -47,12 +50,44 @@ class Findings:
     excused: int = 0
 
 
+@dataclass
+class Proof:
+    """What a run of the mistakes has shown: the reference's result, each mistake's, and mutants for single tests."""
+
+    kata: Kata
+    reference: Result
+    results: dict[str, Result]
+    drawn: dict[str, Mutant] = field(default_factory=dict)
+
+    def reach(self) -> dict[str, list[str]]:
+        """The tests that each mistake fails; a test all of whose cases fail is named without its cases."""
+        cases: dict[str, set[str]] = {}
+        for test in self.reference.outcomes:
+            cases.setdefault(test.partition("[")[0], set()).add(test)
+        found = {}
+        for name, result in self.results.items():
+            failed, whole = set(result.failed), dict[str, None]()
+            for test in self.reference.outcomes:
+                stem = test.partition("[")[0]
+                if test in failed:
+                    whole[stem if cases[stem] <= failed else test] = None
+            found[name] = list(whole)
+        return found
+
+    def unbitten(self) -> list[str]:
+        """The tests that no mistake fails."""
+        bitten = {test for result in self.results.values() for test in result.failed}
+        return [
+            test for test, how in self.reference.outcomes.items() if how != "skipped" and test not in bitten
+        ]  # fmt: skip
+
+
 def main(argv: list[str]) -> int:
     arguments = parser("mistakes", (__doc__ or "").splitlines()[0])
     arguments.add_argument("--drawn", type=amount, default=0, metavar="N", help="also draw N mutants a kata, or `all`")
     arguments.add_argument("--no-matrix", action="store_true", help="print the findings and not the matrices")
     arguments.add_argument("--changed", action="store_true", help="prove in full only what has changed since --write")
-    arguments.add_argument("--write", action="store_true", help="write down which clauses each mistake fails")
+    arguments.add_argument("--write", action="store_true", help="write down which tests each mistake fails")
     options = arguments.parse_args(argv)
     os.environ[CHECKS] = "1"  # what a probe answers has to be what it answers while tests run
     problems = []
@@ -79,7 +114,7 @@ def amount(text: str) -> int | None:
 def examine(kata: Kata, matrix: bool, write: bool, alone: bool) -> Findings:
     """Run the kata's tests on the reference and on every mistake, and look at what came out.
 
-    `alone`, each mistake meets the tests of its own clause and no others.
+    `alone`: each mistake is tried on the tests of its own clause and no others.
     """
     findings = Findings(kata)
     mistakes, source = mistakes_of(kata.address), kata.solution.read_text(encoding="utf-8")
@@ -93,17 +128,18 @@ def examine(kata: Kata, matrix: bool, write: bool, alone: bool) -> Findings:
     reference, *results = run(trials, progress(f"{kata.name}: mistakes", len(trials)))
     if reference.red or not reference.outcomes:
         return Findings(kata, [f"the reference is not green: {reference.ended or reference.failed or 'no test ran'}"])
+    proof = Proof(kata, reference, dict(zip(mistakes, results, strict=True)))
     findings.notes += slow([reference, *results])
-    by_name = dict(zip(mistakes, results, strict=True))
-    findings.problems += spared(mistakes, by_name) + not_named(kata, mistakes, by_name)
+    findings.problems += spared(mistakes, proof.results)
+    reach = reach_of(kata.address) if alone else proof.reach()
+    findings.problems += not_named(kata, mistakes, reach, reference)
     if alone:
         findings.notes.append("unchanged since it was proved: every mistake met the tests of its own clause")
-    else:
-        findings.problems += unbitten(reference, by_name)
-        if not findings.problems:
-            findings.problems += reach(kata, by_name, write)
+        findings.problems += replayed(kata, drawn_of(kata.address))
+    elif not findings.problems:
+        findings.problems += settled(proof, write)
     if matrix:
-        print_matrix(kata, reference, by_name)
+        print_matrix(kata, reference, proof.results)
     return findings
 
 
@@ -122,7 +158,6 @@ def malformed(kata: Kata, mistakes: dict[str, Any], source: str) -> list[str]:
             compile(wrong_source(source, mistake), name, "exec")
         except (ValueError, SyntaxError) as error:
             found.append(str(error))
-    found += [f"no mistake breaks the clause {c}" for c in clauses if c not in {m["breaks"] for m in mistakes.values()}]
     return found
 
 
@@ -137,38 +172,25 @@ def spared(mistakes: dict[str, Any], results: dict[str, Result]) -> list[str]:
     return found
 
 
-def unbitten(reference: Result, results: dict[str, Result]) -> list[str]:
-    """Tests that no mistake fails."""
-    bitten = {test for result in results.values() for test in result.failed}
-    return [
-        f"no mistake fails {test}"
-        for test, how in reference.outcomes.items()
-        if how != "skipped" and test not in bitten
-    ]
-
-
 def slow(results: list[Result]) -> list[str]:
     """Tests that take long in every trial, and are not marked slow: a note and no problem, since machines differ."""
     least = {test: min(r.seconds.get(test, math.inf) for r in results) for test in results[0].seconds}
     return [f"{test} takes {took:.2f} s and is not marked slow" for test, took in least.items() if took > LONG]
 
 
-def not_named(kata: Kata, mistakes: dict[str, Any], results: dict[str, Result]) -> list[str]:
-    """Probed mistakes that the probe does not tell apart, or that no failure of their clause names."""
+def not_named(kata: Kata, mistakes: dict[str, Any], reach: Mapping[str, Sequence[str]], reference: Result) -> list[str]:
+    """Probed mistakes that the probe does not tell apart, or that no failure of their clause would name."""
     with served({"*": "solutions"}):
         test = importlib.import_module(f"tests.{kata.part.replace('/', '.')}.test_{kata.name}")
     if not (probe := getattr(test, "probe", None)):
         return ["the test file has no probe(kata)"]
     parts = known(kata.address, probe)
     groups, found = grouped(parts), []
+    clause_of = {test.partition("[")[0]: clause for test, clause in reference.clauses.items()}
     for name in (name for name in parts if name):
-        if named(parts[name], groups) != [name]:
+        if named(parts[name], groups) != Named(name):
             found.append(f"{name} is not told apart by the probe: {confusion(name, parts)}")
-        elif not any(
-            sentence(kata.address, name) in lines
-            for test, lines in results[name].told.items()
-            if results[name].clauses[test] == mistakes[name]["breaks"]
-        ):
+        elif mistakes[name]["breaks"] not in {clause_of.get(test.partition("[")[0]) for test in reach.get(name, ())}:
             found.append(f"{name} is named in no failure of {mistakes[name]['breaks']}")
     return found
 
@@ -178,23 +200,59 @@ def confusion(name: str, parts: dict[str, Parts]) -> str:
     told = []
     for part, seen in parts[name].items():
         others = [other for other, theirs in parts.items() if other != name and alike(seen, theirs.get(part))]
-        if "" not in others:
+        if not counts(seen):
+            told.append(f"{part!r} is an error or nan, which proves nothing")
+        elif "" not in others:
             told.append(f"on {part!r} it gives what {' and '.join(others) or 'no other'} gives")
     return "; ".join(told) or "on every part it gives what the reference gives"
 
 
-def reach(kata: Kata, results: dict[str, Result], write: bool) -> list[str]:
-    """Write down, or compare with what is written, the clauses that each mistake fails: a failure tells no other."""
-    order = list(specification.clauses(kata.address))
-    found = {name: sorted({r.clauses[test] for test in r.failed}, key=order.index) for name, r in results.items()}
-    file = reach_file(kata.address)
-    if write:
-        lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(found[name])}" for name in found)
-        text = f'{{\n  "proved": "{fingerprint(kata)}",\n  "reach": {{\n{lines}\n  }}\n}}\n'
-        file.write_text(text, encoding="utf-8", newline="\n")
-    elif list(reach_of(kata.address).items()) != list(found.items()):
-        return [f"{file.name} is not what the mistakes do: python -m dojo.check mistakes --write {kata.name}"]
-    return []
+def settled(proof: Proof, write: bool) -> list[str]:
+    """Write down what each mistake fails, and a drawn edit for every other test; or compare with what is written."""
+    kata, file = proof.kata, reach_file(proof.kata.address)
+    unbitten = proof.unbitten()
+    if not write:
+        written = drawn_of(kata.address)
+        if reach_of(kata.address) != proof.reach() or not set(unbitten) <= written.keys():
+            return [f"{file.name} is not what the mistakes do: python -m dojo.check mistakes --write {kata.name}"]
+        return replayed(kata, {test: written[test] for test in unbitten})
+    found = biting(kata, unbitten)
+    lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(tests)}" for name, tests in proof.reach().items())
+    edits = ",\n".join(f"    {json.dumps(test)}: {json.dumps([m.before, m.after])}" for test, m in found.items())
+    text = f'{{\n  "proved": "{fingerprint(kata)}",\n  "reach": {{\n{lines}\n  }},\n  "drawn": {{\n{edits}\n  }}\n}}\n'
+    file.write_text(text, encoding="utf-8", newline="\n")
+    reach_of.cache_clear()
+    drawn_of.cache_clear()
+    return [f"no mistake and no drawn edit fails {test}" for test in unbitten if test not in found]
+
+
+def biting(kata: Kata, tests: Sequence[str]) -> dict[str, Mutant]:
+    """For each of the tests a drawn edit of the reference that fails it, as far as there is one."""
+    found: dict[str, Mutant] = {}
+    waiting = drawn(kata.solution.read_text(encoding="utf-8")) if tests else []
+    waiting = waiting[::7] + [mutant for place, mutant in enumerate(waiting) if place % 7]  # far apart first
+    while waiting and len(found) < len(tests):
+        tried, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+        left = [test for test in tests if test not in found]
+        for mutant, result in zip(tried, run_mutants(kata, tried, only=left), strict=True):
+            found |= {test: mutant for test in result.failed if test in left and test not in found}
+    return {test: found[test] for test in tests if test in found}
+
+
+def replayed(kata: Kata, written: Mapping[str, Sequence[str]]) -> list[str]:
+    """Tests that the drawn edit written down for them no longer fails."""
+    if not written:
+        return []
+    edits = {tuple(edit) for edit in written.values()}
+    wanted = [m for m in mutants(kata.solution.read_text(encoding="utf-8")) if (m.before, m.after) in edits]
+    failed: dict[tuple[str, str], set[str]] = {}
+    for mutant, result in zip(wanted, run_mutants(kata, wanted, only=list(written)), strict=True):
+        failed.setdefault((mutant.before, mutant.after), set()).update(result.failed)
+    return [
+        f"{test} is no longer failed by `{after}`: python -m dojo.check mistakes --write {kata.name}"
+        for test, (before, after) in written.items()
+        if test not in failed.get((before, after), ())
+    ]
 
 
 def was_proved(kata: Kata) -> bool:
@@ -204,21 +262,26 @@ def was_proved(kata: Kata) -> bool:
 
 
 def fingerprint(kata: Kata) -> str:
-    """The hash of all that decides which tests a mistake fails: the tests, the mistakes, and the solutions they use."""
-    files = [kata.tests, kata.mistakes, kata.solution, *(needed.solution for needed in prerequisites(kata))]
-    return hashlib.sha256("".join(map(hash_of, files)).encode()).hexdigest()
+    """The hash of the kata's own files. Those of other katas are left out: they change by other people's hands."""
+    return hashlib.sha256("".join(map(hash_of, (kata.tests, kata.mistakes, kata.solution))).encode()).hexdigest()
 
 
-def draw(kata: Kata, most: int | None, findings: Findings) -> None:
-    """Run the kata's tests on drawn mutants of the reference."""
-    found = drawn(kata.solution.read_text(encoding="utf-8"), most)
+def run_mutants(kata: Kata, found: Sequence[Mutant], only: Sequence[str] = ()) -> list[Result]:
+    """What the kata's tests, or only some of them, say of drawn mutants. Without `only`, each stops at a failure."""
     with tempfile.TemporaryDirectory() as folder:
         trials = []
         for index, mutant in enumerate(found):
             file = Path(folder) / f"{index}.py"
             file.write_text(mutant.source, encoding="utf-8", newline="\n")
-            trials.append(Trial(kata.address, {"*": "solutions", kata.address: f"file:{file}"}, brief=True))
-        results = run(trials, progress(f"{kata.name}: mutants", len(trials)))
+            rooms = {"*": "solutions", kata.address: f"file:{file}"}
+            trials.append(Trial(kata.address, rooms, brief=not only, only=list(only)))
+        return run(trials, progress(f"{kata.name}: mutants", len(trials)))
+
+
+def draw(kata: Kata, most: int | None, findings: Findings) -> None:
+    """Run the kata's tests on drawn mutants of the reference."""
+    found = drawn(kata.solution.read_text(encoding="utf-8"), most)
+    results = run_mutants(kata, found)
     excuses = {(excuse["line"], excuse["becomes"]) for excuse in mistakes_file(kata.address).get("excused", [])}
     alive = [mutant for mutant, result in zip(found, results, strict=True) if not result.red]
     findings.mutants = len(found)

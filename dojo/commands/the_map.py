@@ -3,7 +3,7 @@
 from typing import Any
 
 from dojo.catalog import curriculum
-from dojo.learner.standing import DONE, UNDER_WAY, Standing, next_of, standings
+from dojo.learner.standing import FINISHED, MISSING, UNDER_WAY, Standing, command_for, next_of, standings
 from dojo.system import terminal
 
 BAR, WORD, ROOM = 20, 12, 2
@@ -21,10 +21,10 @@ def show(as_json: bool) -> None:
 
 def tell(found: list[Standing]) -> None:
     """The map on the screen."""
-    done = sum(one.state == DONE for one in found)
+    done = sum(one.state in FINISHED for one in found)
     filled = BAR * done // max(len(found), 1)
     bar = (terminal.glyph("full") * filled, "green"), (terminal.glyph("empty") * (BAR - filled), "dim")
-    terminal.say(("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} done")
+    terminal.say(("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} green")
     widths = Widths(found)
     terminal.say()
     terminal.say((heading(widths), "dim"))
@@ -75,7 +75,7 @@ def line(one: Standing, widths: Widths) -> list[terminal.Part]:
     parts += [(f"{curriculum.short(one.kata):{widths.name}}", "bold"), gap]
     if widths.title:
         parts += [f"{terminal.cut(one.kata.title, widths.title):{widths.title}}", gap]
-    parts.append((f"{clauses_of(one):>{widths.clauses}}", "green" if one.state == DONE else ""))
+    parts.append((f"{clauses_of(one):>{widths.clauses}}", "green" if one.state in FINISHED else ""))
     if widths.book:
         parts += [gap, (f"{book_of(one):{widths.book}}", "dim")]
     if widths.minutes:
@@ -84,7 +84,9 @@ def line(one: Standing, widths: Widths) -> list[terminal.Part]:
 
 
 def clauses_of(one: Standing) -> str:
-    return f"{one.green} of {one.clauses}"
+    """How much of the core holds, and how many further clauses hold as well."""
+    more = f" +{one.further_held}" if one.further_held else ""
+    return f"{one.held} of {one.core}{more}"
 
 
 def book_of(one: Standing) -> str:
@@ -98,18 +100,12 @@ def minutes_of(one: Standing) -> str:
 def what_next(one: Standing | None) -> list[terminal.Part]:
     """The line that says what to type, and what for."""
     if one is None:
-        return [("next: ", "bold"), "every kata is done. Let them learn a text: ", ("dojo train", "bold cyan")]
-    why = {"missing": "your file is gone; this writes the stub again"}.get(one.state)
+        return [("next: ", "bold"), "every kata is green. Train them on a text: ", ("dojo train", "bold cyan")]
+    why = "your file is missing; this writes the stub again" if one.state == MISSING else ""
     if one.state not in UNDER_WAY:
         why = f"what to write in katas/{one.kata.address}.py"
-    parts: list[terminal.Part] = [("next: ", "bold"), (command_next(one), "bold cyan")]
+    parts: list[terminal.Part] = [("next: ", "bold"), (command_for(one), "bold cyan")]
     return [*parts, (f"  ({why})", "dim")] if why else parts
-
-
-def command_next(one: Standing) -> str:
-    """The command that comes next for a kata."""
-    verb = {"not started": "spec", "missing": "reset"}.get(one.state, "test")
-    return f"dojo {verb} {curriculum.short(one.kata)}"
 
 
 def as_data(found: list[Standing]) -> dict[str, Any]:
@@ -121,17 +117,19 @@ def as_data(found: list[Standing]) -> dict[str, Any]:
             "part": one.kata.part,
             "title": one.kata.title,
             "state": one.state,
-            "clauses_green": one.green,
-            "clauses": one.clauses,
+            "core_held": one.held,
+            "core": one.core,
+            "further_held": one.further_held,
+            "further": one.further,
             "book": one.kata.book,
             "minutes": one.kata.minutes,
         }
         for one in found
     ]
-    done = sum(one.state == DONE for one in found)
+    done = sum(one.state in FINISHED for one in found)
     return {
         "done": done,
         "of": len(found),
-        "next": upcoming and {"kata": upcoming.kata.address, "command": command_next(upcoming)},
+        "next": upcoming and {"kata": upcoming.kata.address, "command": command_for(upcoming)},
         "katas": listed,
     }

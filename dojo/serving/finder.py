@@ -20,6 +20,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -168,3 +169,11 @@ def served_files() -> set[str]:
     """The files of the katas as they are loaded now: a learner's, the reference, or a file that stands for one."""
     modules = [module for name, module in sys.modules.items() if name.startswith("katas.")]
     return {str(getattr(module, "__file__", "")) for module in modules}
+
+
+def address_of(path: Path) -> str | None:
+    """The address of a served kata's file."""
+    for room in ("katas", "solutions"):
+        if path.is_relative_to(ROOT / room):
+            return path.relative_to(ROOT / room).with_suffix("").as_posix()
+    return None

@@ -14,8 +14,9 @@ from typing import IO, Any
 Part = str | tuple[str, str]  # text, or text with a style of rich
 
 GLYPHS = {
-    "done": ("●", "*"),
-    "broken": ("✗", "x"),
+    "complete": ("★", "*"),
+    "green": ("✓", "+"),
+    "in progress": ("◐", "~"),
     "edited since": ("◐", "~"),
     "not started": ("○", "o"),
     "missing": ("!", "!"),
@@ -30,8 +31,9 @@ GLYPHS = {
 }
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the line feed
 STYLES = {
-    "done": "green",
-    "broken": "red",
+    "complete": "bold green",
+    "green": "green",
+    "in progress": "yellow",
     "edited since": "yellow",
     "not started": "dim",
     "missing": "red",

@@ -11,21 +11,21 @@ from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
 from dojo.learner import store
 from dojo.learner.standing import (
-    BROKEN,
     DONE,
     EDITED,
+    FINISHED,
     GREEN,
     MISSING,
     NOT_STARTED,
-    PASSED,
+    STARTED,
     hash_of,
-    last_verdict,
+    standing,
     standings,
     unfinished,
 )
 from dojo.serving import finder
-from dojo.verdict import running
-from dojo.verdict.running import Verdict
+from dojo.verdict.command import Request
+from dojo.verdict.run import Verdict, run
 
 SOLUTIONS = "solutions"
 
@@ -71,17 +71,17 @@ def own_where_green(addresses: Iterable[str], telling: Callable[[Kata], None] = 
     needed, pieces = set(addresses), Pieces()
     for one in standings():
         kata, state, why = one.kata, one.state, ""
-        if state in (EDITED, BROKEN) and kata.address in needed:
+        if state in (EDITED, STARTED) and kata.address in needed:
             if state == EDITED:
                 telling(kata)
-                state = DONE if test(kata).outcome == GREEN else BROKEN
-            if state == BROKEN:
+                state = DONE if test(kata).outcome == GREEN else STARTED
+            if state == STARTED:
                 why = reason(kata)
-        if state != DONE:
+        if state not in FINISHED:
             pieces.rooms[kata.address] = SOLUTIONS
         if kata.address not in needed:
             continue
-        if state == DONE:
+        if state in FINISHED:
             pieces.own.append(kata)
         elif state in (NOT_STARTED, MISSING):
             pieces.borrowed.append(kata)
@@ -92,18 +92,17 @@ def own_where_green(addresses: Iterable[str], telling: Callable[[Kata], None] = 
 
 def test(kata: Kata) -> Verdict:
     """The verdict on a kata, remembered as that of `dojo test`."""
-    verdict = running.run(kata, unfinished(kata))
+    verdict = run(Request(kata, unfinished(kata)))
     store.write(kata.address, "verdict", verdict.as_progress())
     return verdict
 
 
 def reason(kata: Kata) -> str:
     """Why a kata is not green, in a few words."""
-    marks = list(last_verdict(kata).get("clauses", {}).values())
-    held = marks.count(PASSED)
-    if not marks or held == len(marks):
+    now = standing(kata)
+    if now.held == now.core:
         return "its tests came to no verdict"
-    return f"{len(marks) - held} of {len(marks)} clauses do not hold"
+    return f"{now.core - now.held} of {now.core} clauses do not hold"
 
 
 def module(address: str) -> ModuleType:
