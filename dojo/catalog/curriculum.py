@@ -24,12 +24,17 @@ class NoCurriculum(DojoError):
 
 @dataclass(frozen=True)
 class Kata:
-    """One kata. `book` is a section of the book, `minutes` what a first attempt takes."""
+    """One kata, and where its files are.
+
+    `book` lists the sections of the book that it is about, `minutes` is what a first attempt takes, and `builds` says
+    in a few words what is built.
+    """
 
     address: str
     title: str
     book: str
     minutes: int
+    builds: str = ""
 
     @property
     def part(self) -> str:
@@ -38,6 +43,11 @@ class Kata:
     @property
     def name(self) -> str:
         return self.address.rpartition("/")[2]
+
+    @property
+    def section(self) -> str:
+        """The section of the book to read first; empty where the book lacks the concept."""
+        return self.book.partition(",")[0].partition(" to ")[0]
 
     @property
     def stub(self) -> Path:
@@ -56,6 +66,10 @@ class Kata:
         return ROOT / "tests" / f"{self.address}.mistakes.toml"
 
     @property
+    def reach(self) -> Path:
+        return ROOT / "tests" / f"{self.address}.reach.json"
+
+    @property
     def bench(self) -> Path:
         return ROOT / "tests" / self.part / f"bench_{self.name}.py"
 
@@ -63,14 +77,14 @@ class Kata:
     def page(self) -> Path:
         return ROOT / "docs" / f"{self.address}.md"
 
+    @property
+    def figure(self) -> Path:
+        return ROOT / "docs" / "figures" / f"{self.address}.svg"
 
-@dataclass(frozen=True)
-class Track:
-    """A way through the list: some katas, in the list's order."""
-
-    name: str
-    title: str
-    katas: tuple[Kata, ...]
+    @property
+    def drawing(self) -> Path:
+        """The script that draws the figure."""
+        return self.figure.with_suffix(".py")
 
 
 @cache
@@ -88,9 +102,9 @@ def _read() -> dict[str, Any]:
 def katas() -> tuple[Kata, ...]:
     """Every kata, in order. Raises NoCurriculum."""
     try:
-        return tuple(Kata(**{key: entry[key] for key in Kata.__annotations__}) for entry in _read()["kata"])
-    except KeyError as error:
-        raise NoCurriculum(f"{CURRICULUM}: {error} is missing") from None
+        return tuple(Kata(**entry) for entry in _read()["kata"])
+    except (KeyError, TypeError) as error:
+        raise NoCurriculum(f"{CURRICULUM}: {error}") from None
 
 
 @cache
@@ -98,16 +112,6 @@ def parts() -> dict[str, str]:
     """The title of each part that has katas, in order."""
     titles = _read().get("parts", {})
     return {kata.part: titles.get(kata.part, kata.part.replace("_", " ").capitalize()) for kata in katas()}
-
-
-@cache
-def tracks() -> tuple[Track, ...]:
-    """The ways through the list, as katas/curriculum.toml names them."""
-    found = []
-    for name, entry in _read().get("tracks", {}).items():
-        chosen = katas() if entry["katas"] == "all" else tuple(k for k in katas() if k.address in entry["katas"])
-        found.append(Track(name, entry["title"], chosen))
-    return tuple(found)
 
 
 def short(kata: Kata) -> str:

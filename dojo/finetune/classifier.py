@@ -12,7 +12,8 @@ from dojo.errors import DojoError
 from dojo.finetune import batches
 from dojo.finetune.recipe import LORA, Recipe
 from dojo.learner import store
-from dojo.train import END_OF_TEXT, LOOP, MODEL, pieces, saved
+from dojo.train import pieces, saved
+from dojo.train.ingredients import END_OF_TEXT, LOOP, MODEL
 from dojo.train.runs import Run, latest
 from dojo.train.session import Session, seed
 

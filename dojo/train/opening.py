@@ -8,7 +8,8 @@ from dojo.catalog.curriculum import Kata
 from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.system import terminal
-from dojo.train import KATAS, pieces, slowness, tokens
+from dojo.train import pieces, slowness, tokens
+from dojo.train.ingredients import KATAS
 from dojo.train.pieces import Pieces
 from dojo.train.runs import Run
 from dojo.train.session import Session, seconds_per_step

@@ -9,7 +9,8 @@ from torch import nn
 
 from dojo.errors import DojoError
 from dojo.learner import store
-from dojo.train import MODEL, pieces, tokens
+from dojo.train import pieces, tokens
+from dojo.train.ingredients import MODEL
 from dojo.train.runs import Run
 from dojo.train.speaking import Speaker
 

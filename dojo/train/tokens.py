@@ -8,7 +8,8 @@ from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.system import vocabulary
-from dojo.train import END_OF_TEXT, pieces
+from dojo.train import pieces
+from dojo.train.ingredients import END_OF_TEXT
 from dojo.train.runs import Run
 from dojo.train.settings import GPT2, Settings
 

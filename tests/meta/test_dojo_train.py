@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dojo.system import vocabulary
-from dojo.train import KATAS
+from dojo.train.ingredients import KATAS
 
 SIZES = {"vocab-size": 300, "context-length": 16, "emb-dim": 16, "n-heads": 2, "n-layers": 1, "epochs": 1}
 TINY = ["--story", "--device", "cpu", *(word for name, size in SIZES.items() for word in (f"--{name}", str(size)))]
