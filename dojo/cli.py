@@ -20,6 +20,7 @@ from dojo.system import packages, terminal
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 COMMANDS = (
+    "watch",
     "test",
     "spec",
     "hint",

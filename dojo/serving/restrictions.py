@@ -7,6 +7,7 @@ stands. Someone who wants to cheat can, and only cheats themselves.
 
 import ast
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dojo.catalog import specification
 
@@ -15,11 +16,22 @@ IMPORTERS = {"__import__", "import_module", "find_spec", "run_module", "run_path
 LOOKED_UP = IMPORTERS | {"getattr", "attrgetter", "methodcaller"}  # functions that take a name as a string
 
 
-class NotAllowed(ImportError):
-    """A kata uses what it may not use. `uses` holds pairs of what and line."""
+USES, IMPORTS, CHANGES = "uses", "imports", "changes"
 
-    def __init__(self, uses: list[tuple[str, int]]):
-        super().__init__("; ".join(f"not allowed here: {what}, line {line}" for what, line in uses))
+
+class Use(NamedTuple):
+    """Something that a kata may not do: USES, IMPORTS or CHANGES, a name, and the line."""
+
+    verb: str
+    name: str
+    line: int
+
+
+class NotAllowed(ImportError):
+    """A kata does what it may not do."""
+
+    def __init__(self, uses: list[Use]):
+        super().__init__("; ".join(f"line {line} {verb} {name}, which is not allowed" for verb, name, line in uses))
         self.uses = uses
 
 
@@ -33,15 +45,16 @@ def refuse_what_is_not_allowed(address: str, source: str) -> None:
         raise NotAllowed(uses)
 
 
-def uses_of(names: tuple[str, ...], tree: ast.Module) -> list[tuple[str, int]]:
-    """What is used that may not be, each with its first line, in the order of the lines."""
-    found: dict[str, int] = {}
-    for what, line in [*forbidden_names(names, tree), *forbidden_modules(tree), *changed_modules(tree)]:
-        found[what] = min(line, found.get(what, line))
-    return sorted(found.items(), key=lambda use: use[1])
+def uses_of(names: tuple[str, ...], tree: ast.Module) -> list[Use]:
+    """What is not allowed, each with its first line, in the order of the lines."""
+    found: dict[tuple[str, str], Use] = {}
+    uses = [*forbidden_names(names, tree), *forbidden_modules(tree), *changed_modules(tree)]
+    for use in sorted(uses, key=lambda use: use.line):
+        found.setdefault((use.verb, use.name), use)
+    return list(found.values())
 
 
-def forbidden_names(names: tuple[str, ...], tree: ast.Module) -> Iterator[tuple[str, int]]:
+def forbidden_names(names: tuple[str, ...], tree: ast.Module) -> Iterator[Use]:
     """Names that are imported, called, taken as an attribute or looked up by string; a learner's own are not meant."""
     forbidden = {name.rpartition(".")[2]: name for name in names}
     own = names_defined_in(tree)
@@ -59,10 +72,10 @@ def forbidden_names(names: tuple[str, ...], tree: ast.Module) -> Iterator[tuple[
                 said = [name]
             case _:
                 said = [part for text in looked_up(node, LOOKED_UP) for part in text.split(".")]
-        yield from ((forbidden[name], line_of(node)) for name in said if name in forbidden)
+        yield from (Use(USES, forbidden[name], line_of(node)) for name in said if name in forbidden)
 
 
-def forbidden_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def forbidden_modules(tree: ast.Module) -> Iterator[Use]:
     """Imports of the reference, of the tests and of their tools, by statement, by function or from sys.modules."""
     for node in ast.walk(tree):
         match node:
@@ -73,7 +86,7 @@ def forbidden_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
             case _:
                 said = looked_up(node, IMPORTERS)
         tops = (name.replace("/", ".").partition(".")[0] for name in said)
-        yield from ((top, line_of(node)) for top in tops if top in NEVER_IMPORTED)
+        yield from (Use(IMPORTS, top, line_of(node)) for top in tops if top in NEVER_IMPORTED)
 
 
 def looked_up(node: ast.AST, functions: set[str]) -> list[str]:
@@ -91,7 +104,7 @@ def looked_up(node: ast.AST, functions: set[str]) -> list[str]:
     return []
 
 
-def changed_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def changed_modules(tree: ast.Module) -> Iterator[Use]:
     """Assignments to an attribute of something imported: a patched torch.allclose passes every test."""
     imported = {
         (alias.asname or alias.name).partition(".")[0]
@@ -111,7 +124,7 @@ def changed_modules(tree: ast.Module) -> Iterator[tuple[str, int]]:
         while isinstance(root, ast.Attribute):
             root = root.value
         if isinstance(root, ast.Name) and root.id in imported:
-            yield f"changing {ast.unparse(target)}", node.lineno
+            yield Use(CHANGES, ast.unparse(target), node.lineno)
 
 
 def line_of(node: ast.AST) -> int:

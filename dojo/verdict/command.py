@@ -3,7 +3,6 @@
 import ast
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +35,10 @@ def command(request: Request, *more: str) -> list[str]:
     return [*words, *(["--solutions"] if request.solutions else [])]
 
 
-def supervised(request: Request, folder: Path) -> list[str]:
-    """The command line under `dojo test`: its record and all that it writes go to the run's own folder."""
+def supervised(request: Request, folder: Path, waits: bool) -> list[str]:
+    """The command line under `dojo`: what a run writes goes to its own folder."""
     more = ["-p", "dojo.verdict.child", "-p", "dojo.verdict.recording", "-p", "no:cacheprovider", "--color=no"]
-    more += [f"--basetemp={folder / 'tmp'}"]
+    more += [f"--basetemp={folder / 'tmp'}", *(["-p", "dojo.verdict.waiting"] if waits else [])]
     more += ["-vv"] if request.verbose else ["-q", "--show-capture=no"]  # twice, because pyproject.toml has one -q
     return command(request, *more)
 
@@ -51,11 +50,6 @@ def environment(**more: str) -> dict[str, str]:
     """
     own = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "KATA_ROOMS")}
     return {"OMP_NUM_THREADS": "1"} | own | {"PYTHONIOENCODING": "utf-8:replace"} | more
-
-
-def folder_for_a_run() -> Path:
-    """A new temporary folder. Raises OSError."""
-    return Path(tempfile.mkdtemp(prefix="dojo-"))
 
 
 def expected_tests(kata: Kata) -> dict[str, str]:

@@ -13,10 +13,15 @@ from dojo.catalog.stubs import NOT_WRITTEN
 from dojo.learner.store import shown
 from dojo.serving.annotations import Mismatch
 from dojo.serving.finder import KataUnavailable, address_of, served_files
-from dojo.serving.restrictions import NEVER_IMPORTED, NotAllowed
+from dojo.serving.restrictions import CHANGES, IMPORTS, USES, NotAllowed
 from dojo.verdict._misplaced import misplaced, missing_name
 
 UNWRITTEN, UNUSABLE, WRONG = "unwritten", "unusable", "wrong"
+WHY_NOT_ALLOWED = {
+    USES: "The specification of {} asks you to write this yourself.",
+    IMPORTS: "A kata imports neither the reference nor the tests and their tools.",
+    CHANGES: "A kata changes nothing in other modules: the tests use them too.",
+}
 
 
 @dataclass(frozen=True)
@@ -105,22 +110,14 @@ def _unavailable(failure: Failure) -> Explanation | None:
         case SyntaxError() as cause:
             return _syntax_error(failure, cause)
         case NotAllowed() as cause:
-            headline, *others = [f"{failure.file}:{line} uses {what}" for what, line in cause.uses[:4]]
-            why = _why_not_allowed(failure, cause.uses[0][0])
+            headline, *others = [f"{failure.file}:{line} {verb} {name}" for verb, name, line in cause.uses[:4]]
+            why = WHY_NOT_ALLOWED[cause.uses[0].verb].format(failure.name)
             return Explanation(UNUSABLE, headline, (*others, why), next=test)
         case FileNotFoundError(filename=name) if str(name) == str(ROOT / failure.file):
             return Explanation(UNUSABLE, f"{failure.file} is missing", next=f"dojo reset {failure.name}")
         case cause:
             headline = f"{failure.file} raises an error while it is loaded"
             return Explanation(UNUSABLE, headline, (first_line(cause),), **_own_line(frames_of(cause)), next=test)
-
-
-def _why_not_allowed(failure: Failure, what: str) -> str:
-    if what in NEVER_IMPORTED:
-        return "A kata uses neither the reference nor the tests and their tools."
-    if what.startswith("changing "):
-        return "A kata changes nothing in other modules: the tests use them too."
-    return f"The specification of {failure.name} asks you to write this yourself."
 
 
 def _not_written(failure: Failure) -> Explanation | None:

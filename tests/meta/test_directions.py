@@ -1,4 +1,4 @@
-"""Who in dojo/ may know whom: packages depend in one direction, on what others list, and click stays in the commands."""
+"""Who in dojo/ may know whom: packages depend in one direction, on what others list; click is for the commands."""
 
 import ast
 from functools import cache

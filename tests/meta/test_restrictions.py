@@ -55,7 +55,10 @@ def test_a_learners_own_name_passes(source):
 
 
 def test_each_name_is_told_once_with_its_first_line():
-    assert found("import tiktoken\n\ntiktoken.x\ny.softmax()\nz.softmax()") == [("tiktoken", 1), ("torch.softmax", 4)]
+    assert found("import tiktoken\n\ntiktoken.x\ny.softmax()\nz.softmax()") == [
+        ("uses", "tiktoken", 1),
+        ("uses", "torch.softmax", 4),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -72,20 +75,20 @@ def test_each_name_is_told_once_with_its_first_line():
     ],
 )
 def test_the_reference_and_the_tools_of_the_tests_are_found(source, what):
-    assert [name for name, _ in found(source)] == [what]
+    assert [use[:2] for use in found(source)] == [("imports", what)]
 
 
 @pytest.mark.parametrize(
     ("source", "what"),
     [
-        ("import torch\ntorch.allclose = lambda *_, **__: True", "changing torch.allclose"),
-        ("import torch\nsetattr(torch, 'allclose', print)", "changing torch"),
-        ("from torch import Tensor\nTensor.__eq__ = print", "changing Tensor.__eq__"),
-        ("import torch.nn as nn\nnn.Linear.forward = print", "changing nn.Linear.forward"),
+        ("import torch\ntorch.allclose = lambda *_, **__: True", "torch.allclose"),
+        ("import torch\nsetattr(torch, 'allclose', print)", "torch"),
+        ("from torch import Tensor\nTensor.__eq__ = print", "Tensor.__eq__"),
+        ("import torch.nn as nn\nnn.Linear.forward = print", "nn.Linear.forward"),
     ],
 )
-def test_changing_somebody_elses_module_is_found(source, what):
-    assert [name for name, _ in found(source)] == [what]
+def test_a_change_of_another_module_is_found(source, what):
+    assert [use[:2] for use in found(source)] == [("changes", what)]
 
 
 @pytest.mark.parametrize(

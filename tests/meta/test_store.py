@@ -1,4 +1,4 @@
-"""dojo/store.py: what is remembered survives kills, rivals, half files and a disk that takes nothing."""
+"""dojo/learner/store.py: what is remembered survives kills, rivals, half files and a disk that takes nothing."""
 
 import errno
 import json
@@ -15,7 +15,7 @@ from dojo.learner import store
 WRITER = """
 import sys
 from pathlib import Path
-from dojo import progress
+from dojo.learner import store
 store.FOLDER = store.ROOT / sys.argv[1]
 size, name = int(sys.argv[2]), sys.argv[3]
 number = 0
@@ -139,6 +139,6 @@ def test_two_dojos_at_once_do_not_disturb_each_other(toys):
         _, stderr = process.communicate(timeout=120)
         assert (process.returncode, stderr) == (0, "")
     data = json.loads(toys.run("dojo", "--json").stdout)
-    assert [kata["state"] for kata in data["katas"]] == ["done", "not started"]
+    assert [kata["state"] for kata in data["katas"]] == ["green", "not started"]
     left = [path.name for path in toys.path(".dojo").rglob("*") if path.name.endswith(".tmp")]
     assert left == []

@@ -1,4 +1,4 @@
-"""dojo/verdict/running.py: no exit code alone is believed, limits hold from outside, every end gets a plain message."""
+"""dojo/verdict: no exit code alone is believed, limits hold from outside, and every end gets a plain message."""
 
 import json
 import os
@@ -10,71 +10,79 @@ import time
 import pytest
 
 from dojo.catalog.curriculum import Kata
-from dojo.verdict import running
-from dojo.verdict.running import Verdict, judge, read_records
+from dojo.verdict import supervision
+from dojo.verdict.judging import Evidence, judge
+from dojo.verdict.record import Outcome, Record, read
+from dojo.verdict.supervision import Ended
 
 KATA = Kata("toys/doubling", "Doubling", "", 5)
-EXPECTED = ["test_one", "test_two"]
+EXPECTED = {"test_one": "twice", "test_two": "twice"}
 
 
-def record(test, outcome="passed", told=()):
-    return {"record": "test", "test": test, "clause": "twice", "outcome": outcome, "told": list(told)}
+def ended_test(name, outcome="passed", why=""):
+    return Outcome(name, name, "twice", outcome, why)
 
 
-def judged(*records, ended=0, over="", whole=True, started="test_two", stack="", output=""):
-    verdict = Verdict(KATA, records=list(records), output=output)
-    return judge(EXPECTED, verdict, ended, over, whole, started, stack)
+def judged(*tests, code=0, whole=True, clauses=("twice",)):
+    record = Record(list(tests), started="test_two", whole=whole)
+    return judge(Evidence(KATA, EXPECTED, record, Ended(code, "", 1.0)), clauses)
 
 
-BOTH = (record("test_one"), record("test_two"))
+BOTH = (ended_test("test_one"), ended_test("test_two"))
 
 
 def test_all_passed_and_recorded_is_green():
     assert judged(*BOTH) == ("green", [])
-    assert judged(record("test_one"), record("test_two", "skipped", ["no GPU"])) == ("green", [])
+    assert judged(ended_test("test_one"), ended_test("test_two", "skipped", "no GPU")) == ("green", [])
 
 
 @pytest.mark.parametrize(
-    ("records", "ended", "whole", "outcome", "why"),
+    ("tests", "code", "whole", "outcome", "why"),
     [
-        ((record("test_one"), record("test_two", "failed", ["no"])), 1, True, "red", ""),
+        ((ended_test("test_one"), ended_test("test_two", "failed")), 1, True, "red", ""),
         (BOTH, 0, False, "none", "the run ended with code 0 before its last test"),
-        (BOTH, 1, True, "none", "pytest ended with code 1 after 2 of 2 tests"),
-        (BOTH[:1], 0, True, "none", "pytest ended with code 0 after 1 of 2 tests"),
+        (BOTH, 2, True, "none", "pytest ended with code 2 after 2 of 2 tests"),
+        (BOTH[:1], 0, True, "none", "1 of 2 tests have no outcome: test_two"),
         ((), 5, True, "none", "pytest ended with code 5 after 0 of 2 tests"),
         (
-            (record("test_one"), record("test_two", "skipped", [""])),
+            (ended_test("test_one"), ended_test("test_two", "skipped")),
             0,
             True,
             "red",
             "skipped without a reason: test_two",
         ),
-        ([record(name, "skipped", ["no GPU"]) for name in EXPECTED], 0, True, "red", "every test was skipped"),
+        ([ended_test(name, "skipped", "no GPU") for name in EXPECTED], 0, True, "red", "every test was skipped"),
         (BOTH, -11, True, "none", "the run crashed: it was ended by SIGSEGV"),
         (BOTH, 0xC0000005, True, "none", "the run crashed: it ended with code 0xc0000005"),
     ],
 )
-def test_anything_less_is_not_green(records, ended, whole, outcome, why):
-    if ended == -11 and os.name == "nt":
+def test_anything_less_is_not_green(tests, code, whole, outcome, why):
+    if code == -11 and os.name == "nt":
         pytest.skip("Windows has no signals")
-    found, told = judged(*records, ended=ended, whole=whole)
+    found, lines = judged(*tests, code=code, whole=whole)
     assert found == outcome
-    assert " ".join(told).startswith(why)
+    assert " ".join(lines).startswith(why)
+
+
+def test_only_the_tests_of_the_wanted_clauses_decide():
+    other = Outcome("test_three", "test_three", "further", "failed")
+    assert judged(*BOTH, other, code=1) == ("green", [])
 
 
 def test_half_a_line_of_the_record_is_no_record(tmp_path):
-    lines = [json.dumps({"record": "start", "test": "test_one"} | {"secret": "s"})]
-    lines += [json.dumps(record("test_one") | {"secret": "s"}), '{"record": "te']
-    (tmp_path / "record").write_text("\n".join(lines), encoding="utf-8")
-    started, records, whole = read_records(tmp_path / "record", "s")
-    assert (started, [one["test"] for one in records], whole) == ("test_one", ["test_one"], False)
-    assert read_records(tmp_path / "absent", "s") == ("", [], False)
+    lines = [{"record": "start", "test": "test_one", "at": 1.0}, {"record": "test", "test": "test_one"}]
+    lines[1] |= {"clause": "twice", "outcome": "passed", "seconds": 0.1}
+    text = [*(json.dumps(line | {"secret": "s"}) for line in lines), '{"record": "te']
+    (tmp_path / "record").write_text("\n".join(text), encoding="utf-8")
+    record = read(tmp_path / "record", "s")
+    assert (record.started, record.names, record.whole) == ("test_one", {"test_one"}, False)
+    assert read(tmp_path / "absent", "s") == Record()
 
 
-def test_a_record_without_the_runs_secret_is_nobodys(tmp_path):
-    forged = [record("test_one"), record("test_two") | {"secret": "guessed"}, {"record": "end"}]
+def test_a_record_without_the_runs_secret_counts_for_nothing(tmp_path):
+    forged = [{"record": "test", "test": "test_one", "outcome": "passed", "seconds": 0.1}, {"record": "end"}]
     (tmp_path / "record").write_text("\n".join(map(json.dumps, forged)), encoding="utf-8")
-    assert read_records(tmp_path / "record", "s") == ("", [], False)
+    assert read(tmp_path / "record", "s") == Record()
 
 
 def doubling(before="", body="return 2 * number"):
@@ -89,11 +97,16 @@ def verdict_on(toys, source, *more):
     return json.loads(ended.stdout), ended.returncode
 
 
+def marks(verdict):
+    return {one["clause"]: one["mark"] for one in verdict["clauses"]}
+
+
 def test_a_right_kata_is_green_and_remembered(toys):
     verdict, code = verdict_on(toys, doubling())
     assert (verdict["outcome"], code) == ("green", 0)
-    assert verdict["clauses"] == {"twice": "passed", "even": "passed"}
-    assert [one["test"] for one in verdict["tests"]] == ["test_the_double_is_the_sum"] * 2 + ["test_a_double_is_even"]
+    assert marks(verdict) == {"twice": "passed", "even": "passed"}
+    assert {one["tier"] for one in verdict["clauses"]} == {"core"}
+    assert [one["name"] for one in verdict["tests"]] == ["test_the_double_is_the_sum"] * 2 + ["test_a_double_is_even"]
     kept = json.loads(toys.read(".dojo/toys/doubling/verdict.json"))
     assert kept["outcome"] == "green"
 
@@ -101,12 +114,13 @@ def test_a_right_kata_is_green_and_remembered(toys):
 def test_a_wrong_kata_is_red_in_its_clauses(toys):
     verdict, code = verdict_on(toys, doubling(body="return 2 * number + (number == 7)"))
     assert (verdict["outcome"], code) == ("red", 1)
-    assert verdict["clauses"] == {"twice": "passed", "even": "failed"}
-    assert verdict["tests"][-1]["told"][1] == "seen: double(7) gave 15"
+    assert marks(verdict) == {"twice": "passed", "even": "failed"}
+    assert verdict["tests"][-1]["explanation"]["details"] == ["double(7) gave 15"]
 
 
-FIRST = "it was in the test test_the_double_is_the_sum"
-LOADING = "it had not begun with the tests: it was loading files"
+FIRST = "It was in test_the_double_is_the_sum"
+STOPPED = "stopped after 6 seconds; --time-limit allows more"
+LOADING = "It had not begun with the tests: it was loading files."
 YOURS = "your line: katas/toys/doubling.py:4 double  "
 
 
@@ -115,14 +129,18 @@ YOURS = "your line: katas/toys/doubling.py:4 double  "
     [
         pytest.param(
             doubling(body="while True: pass"),
-            ("--time-limit", "4"),
-            ["stopped after 4 seconds. Does a loop never end?", FIRST, YOURS + "while True: pass"],
+            ("--time-limit", "6"),
+            [STOPPED, FIRST, YOURS + "while True: pass"],
             id="endless loop",
         ),
         pytest.param(
             doubling(before="while True: time.sleep(1)"),
-            ("--time-limit", "4"),
-            ["stopped after 4 seconds.", LOADING, "your line: katas/toys/doubling.py:2 <module>  while True"],
+            ("--time-limit", "6"),
+            [
+                "stopped after 4 seconds; --time-limit allows more",
+                LOADING,
+                "your line: katas/toys/doubling.py:2 <module>  while True",
+            ],
             id="endless loop while loading",
         ),
         pytest.param(
@@ -226,6 +244,6 @@ def test_the_children_of_a_process_are_ended_with_it():
     end = time.monotonic() + 20
     while not (children := psutil.Process(process.pid).children()) and time.monotonic() < end:
         time.sleep(0.05)
-    running.end_tree(process)
+    supervision.end_tree(process)
     assert children
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children)
