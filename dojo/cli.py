@@ -19,25 +19,26 @@ from dojo.system import packages, terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-COMMANDS = (
-    "watch",
-    "test",
-    "spec",
-    "hint",
-    "open",
-    "reset",
-    "diff",
-    "report",
-    "train",
-    "generate",
-    "look",
-    "finetune",
-    "classify",
-    "bench",
-    "update",
-    "doctor",
-    "completion",
-)
+# What each command does, which the list of commands shows without importing one.
+COMMANDS = {
+    "watch": "Save a file, see the verdict.",
+    "test": "Test a kata and show the verdict.",
+    "spec": "Show what a kata asks for.",
+    "hint": "Show a hint, one rung more each time.",
+    "open": "Open a kata in your editor.",
+    "reset": "Write the stub again; --undo brings your file back.",
+    "diff": "Compare your code with the reference.",
+    "report": "Test every kata that is begun, and tell where you stand.",
+    "train": "Train a GPT made of your own pieces on a text.",
+    "generate": "Let a model that you have trained go on with a text.",
+    "look": "Draw what a model does with a text: where its heads look, what its layers would say.",
+    "finetune": "Let a model of yours learn to tell wanted messages from unwanted ones.",
+    "classify": "Ask a fine-tuned model whether a message is wanted.",
+    "bench": "Your attention on the ladder beside the others: checked, then timed.",
+    "update": "Take a release's new katas, docstrings and tests; what you wrote stays.",
+    "doctor": "Check the installation, and say how to mend it.",
+    "completion": "Print a shell's completion script.",
+}
 
 HELP = """Write GPT piece by piece: each kata is a stub, a specification and tests.
 
@@ -76,17 +77,22 @@ class KataName(click.ParamType):  # type: ignore[type-arg]
         return []
 
 
+class Deferred(click.Command):
+    """A command by its name and what it does; it is imported when it is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> click.Context:  # type: ignore[override]
+        command: click.Command = importlib.import_module(f"dojo.commands.{self.name}").command
+        return command.make_context(info_name, args, **extra)
+
+
 class Dojo(click.Group):
-    """The group of commands: it imports one when it is called for, and turns what happens into exit codes."""
+    """The group of commands: it turns what happens in one into an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"dojo.commands.{name}").command
-        return command
+        return Deferred(name, short_help=COMMANDS[name]) if name in COMMANDS else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """A typing error in the command's name gets the nearest names."""

@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,6 +88,8 @@ class Kata:
 
 @cache
 def _read() -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(CURRICULUM.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -19,7 +19,7 @@ WHAT = ("attention",)
 SECONDS = {True: 0.6, False: 3.0}  # that all variants share at one length for one pass, quick or not
 
 
-@click.command(short_help="Your attention on the ladder beside the others: checked, then timed.")
+@click.command()
 @click.argument("what", type=click.Choice(WHAT))
 @click.option("--device", default="", help="cpu, cuda or mps; left out, cuda where there is one, else cpu.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", help="float32.")

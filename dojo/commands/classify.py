@@ -5,10 +5,9 @@ import click
 from dojo.datasets.messages import LABELS
 from dojo.finetune.recipe import CLASSIFY, LORA
 from dojo.system import devices, terminal
-from dojo.train import pieces
 
 
-@click.command(short_help="Ask a fine-tuned model whether a message is wanted.")
+@click.command()
 @click.argument("text")
 @click.option("--run", "name", default="", metavar="NAME", help="Which fine-tuning; left out, the last one.")
 @click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
@@ -18,7 +17,7 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
     device = devices.chosen(device, ("cuda", "mps"))
 
     from dojo.finetune.classifier import ADAPTER, KATAS, of_run
-    from dojo.train import runs
+    from dojo.train import pieces, runs
 
     run = runs.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
     needed = (*KATAS, ADAPTER) if run.kind == LORA else KATAS

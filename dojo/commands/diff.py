@@ -15,7 +15,7 @@ from dojo.system import terminal
 STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 
 
-@click.command(short_help="Compare your code with the reference.")
+@click.command()
 @click.argument("kata", type=KataName())
 @click.option("--yes", "-y", is_flag=True, help="Do not ask, though the kata is not green.")
 def command(kata: Kata, yes: bool) -> int | None:

@@ -5,7 +5,7 @@ import click
 from dojo.cli import json_option
 
 
-@click.command(short_help="Check the installation, and say how to mend it.")
+@click.command()
 @click.option("--fetch", is_flag=True, help="Download GPT-2's vocabulary first (1.5 MB, with a time limit).")
 @json_option()
 def command(fetch: bool, as_json: bool) -> int:

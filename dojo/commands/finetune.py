@@ -21,7 +21,7 @@ MESSAGES = ROOT / "data" / "messages.tsv"
 Parts = tuple[list[Message], list[Message], list[Message]]  # to learn from, to watch, and held out
 
 
-@click.group(short_help="Let a model of yours learn to tell wanted messages from unwanted ones.")
+@click.group()
 def command() -> None:
     """Let a model that you have trained learn to tell wanted messages from unwanted ones, on data/messages.tsv.
 

@@ -17,7 +17,7 @@ from dojo.exits import Exit
 from dojo.system import terminal
 
 
-@click.command(short_help="Open a kata in your editor.")
+@click.command()
 @kata_argument()
 @click.option("--test", "which", flag_value="tests", help="Open its tests.")
 @click.option("--page", "which", flag_value="page", help="Open its page.")

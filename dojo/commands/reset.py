@@ -12,7 +12,7 @@ from dojo.learner.standing import stub_text
 from dojo.system import terminal
 
 
-@click.command(short_help="Write the stub again; --undo brings your file back.")
+@click.command()
 @click.argument("kata", type=KataName(), required=False)
 @click.option("--undo", is_flag=True, help="Bring back what the last reset (of KATA) replaced.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")

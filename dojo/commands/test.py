@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 
-@click.command(short_help="Test a kata and show the verdict.")
+@click.command()
 @kata_argument()
 @click.option("--further", is_flag=True, help="Test the further clauses too; the exit code is 0 only if all hold.")
 @click.option("--pdb", is_flag=True, help="Debug: pytest's own --pdb, at the first failure, without limits.")

@@ -16,7 +16,6 @@ from dojo.datasets.texts import Text
 from dojo.exits import Exit
 from dojo.learner import store
 from dojo.system import devices, terminal
-from dojo.train import pieces
 from dojo.train.settings import GPT2, PRESETS, Settings
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
@@ -39,7 +38,7 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
     return click.option(f"--{name.replace('_', '-')}", type=click.IntRange(1), help=text)
 
 
-@click.command(short_help="Train a GPT made of your own pieces on a text.")
+@click.command()
 @click.option("--text", "path", type=click.Path(path_type=Path), metavar="FILE", help="Any UTF-8 text to learn.")
 @click.option("--story", is_flag=True, help="Learn data/story.txt, the text that everyone shares.")
 @click.option("--quick", is_flag=True, help="The story and a small model, within a minute.")
@@ -193,7 +192,7 @@ def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     """Train to the end, or to Ctrl-C, and tell what came of it."""
-    from dojo.train import narrating, opening, runs, summary, tokens
+    from dojo.train import narrating, opening, pieces, runs, summary, tokens
     from dojo.train.loop import Loop
     from dojo.train.session import open_session
     from dojo.train.speaking import Speaker, first_words

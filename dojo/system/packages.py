@@ -2,7 +2,6 @@
 
 import re
 import sys
-import tomllib
 
 from dojo import ROOT
 from dojo.exits import Exit
@@ -12,6 +11,8 @@ INSTALL = "python -m pip install -c constraints.txt -e ."
 
 def project() -> dict[str, object]:
     """The `project` table of pyproject.toml; empty where it cannot be read."""
+    import tomllib
+
     try:
         table: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     except (OSError, ValueError, KeyError):
