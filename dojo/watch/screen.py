@@ -49,7 +49,7 @@ def lines_of(view: View, width: int) -> list[Line]:
     if view.record is not None:
         return _running(view, view.record, width)
     if view.verdict is None:
-        return [*render.heading(view.kata, width), [], [view.note or "Save the file to test it."]]
+        return [*render.heading(view.kata, width), *([] if view.note else [[], ["Save the file to test it."]])]
     return _ended(view.verdict, width)
 
 
@@ -86,7 +86,9 @@ class Redrawn:
         from rich.live import Live
 
         self.console = Console(markup=False, emoji=False, highlight=False)
-        self.live = Live(console=self.console, screen=True, auto_refresh=False)
+        self.live = Live(
+            console=self.console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         self.last: View | None = None
 
     def __enter__(self) -> "Redrawn":
@@ -139,7 +141,7 @@ class Plain:
         if view.panel or view.question:
             self._say(("panel", *view.panel, view.question), [[line] for line in (*view.panel, view.question) if line])
         elif view.note:
-            self._say(("note", view.note), [[view.note]])
+            self._say(("note", view.note), [[line] for line in terminal.wrapped(view.note, terminal.columns() - 1)])
 
     def verdict(self, view: View) -> None:
         if view.verdict is not None:

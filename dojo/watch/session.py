@@ -176,6 +176,7 @@ class Session:
         self.view.panel, self.view.question, self.confirmed, self.view.scrolled = [], "", (), 0
         state = standing(kata).state
         if state == MISSING:
+            self.view.verdict = None
             self._tell(f"katas/{kata.address}.py is missing: x writes the stub again.")
         elif state == NOT_STARTED:
             self._tell(f"katas/{kata.address}.py has no code yet. s shows what to write; save the file to test it.")
