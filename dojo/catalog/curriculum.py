@@ -22,18 +22,10 @@ class NoCurriculum(DojoError):
 
 
 @dataclass(frozen=True)
-class Kata:
-    """One kata, and where its files are.
-
-    `book` lists the sections of the book that it is about, `minutes` is what a first attempt takes, and `builds` says
-    in a few words what is built.
-    """
+class Place:
+    """An address, and the files that stand at it."""
 
     address: str
-    title: str
-    book: str
-    minutes: int
-    builds: str = ""
 
     @property
     def part(self) -> str:
@@ -42,11 +34,6 @@ class Kata:
     @property
     def name(self) -> str:
         return self.address.rpartition("/")[2]
-
-    @property
-    def section(self) -> str:
-        """The section of the book to read first; empty where the book lacks the concept."""
-        return self.book.partition(",")[0].partition(" to ")[0]
 
     @property
     def stub(self) -> Path:
@@ -84,6 +71,25 @@ class Kata:
     def drawing(self) -> Path:
         """The script that draws the figure."""
         return self.figure.with_suffix(".py")
+
+
+@dataclass(frozen=True)
+class Kata(Place):
+    """One kata of the list.
+
+    `book` lists the sections of the book that it is about, `minutes` is what a first attempt takes, and `builds` says
+    in a few words what is built.
+    """
+
+    title: str
+    book: str
+    minutes: int
+    builds: str = ""
+
+    @property
+    def section(self) -> str:
+        """The section of the book to read first; empty where the book lacks the concept."""
+        return self.book.partition(",")[0].partition(" to ")[0]
 
 
 @cache
@@ -150,7 +156,7 @@ def address_of_test(path: Path) -> str | None:
     if not path.is_relative_to(ROOT / "tests"):
         return None
     address = path.relative_to(ROOT / "tests").with_name(path.stem.removeprefix("test_")).as_posix()
-    return address if (ROOT / "solutions" / f"{address}.py").is_file() else None
+    return address if Place(address).solution.is_file() else None
 
 
 @cache

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dojo import ROOT
+from dojo.catalog.curriculum import Place, katas
 from dojo.catalog.stubs import NotStubbable, stub_of
 from dojo.errors import DojoError
 from dojo.learner import store
@@ -164,13 +165,11 @@ def _state() -> str:
 
 def from_folder(other: Path) -> list[Change]:
     """Bring the bodies of another copy of this repository, an older one say, into the stubs here."""
-    from dojo.catalog.curriculum import katas
-
     if not (other / "katas" / "curriculum.toml").is_file():
         raise CannotUpdate(f"{other} is no copy of this repository: it has no katas/curriculum.toml.")
     changes = []
     for kata in katas():
-        theirs, reference = other / f"katas/{kata.address}.py", other / f"solutions/{kata.address}.py"
+        theirs, reference = other / _in_git(kata.stub), other / _in_git(kata.solution)
         if not (theirs.is_file() and reference.is_file() and kata.stub.is_file()):
             continue
         new, old = stub_of(_text(kata.solution)), stub_of(_text(reference))
@@ -218,8 +217,7 @@ def _plan(base: str, head: str, after: str, release: str) -> Plan:
             changes.append(change)
     changes = [*changes, *_new_tests(changed - gone, {change.address for change in changes})]
     for change in changes:
-        part, _, name = change.address.rpartition("/")
-        change.tests = f"tests/{part}/test_{name}.py" in changed
+        change.tests = _in_git(Place(change.address).tests) in changed
     update = Update(
         before=head,
         after=after,
@@ -305,7 +303,7 @@ def _new_tests(changed: set[str], known: set[str]) -> list[Change]:
         part, _, name = path.removeprefix("tests/").rpartition("/")
         address = f"{part}/{name.removeprefix('test_').removesuffix('.py')}"
         if path.startswith("tests/") and name.startswith("test_") and part != "meta" and address not in known:
-            own = ROOT / "katas" / f"{address}.py"
+            own = Place(address).stub
             if own.is_file():
                 found.append(Change(address, FRESH, _text(own).strip() != (_stub_at("HEAD", address) or "").strip()))
     return found
@@ -320,7 +318,7 @@ def _commit(release: str) -> str:
 
 def _stub_at(commit: str, address: str) -> str | None:
     """The stub of a kata as a commit has it, by its reference: a learner's commits do not change that."""
-    reference = file_at(commit, f"solutions/{address}.py")
+    reference = file_at(commit, _in_git(Place(address).solution))
     try:
         return stub_of(reference) if reference is not None else None
     except (SyntaxError, NotStubbable):
@@ -341,6 +339,11 @@ def _changed(*words: str) -> set[str]:
 
 def _is_kata(path: str) -> bool:
     return path.startswith("katas/") and path.endswith(".py") and not path.endswith("__init__.py")
+
+
+def _in_git(path: Path) -> str:
+    """A path as git has it."""
+    return path.relative_to(ROOT).as_posix()
 
 
 def _text(path: Path) -> str:

@@ -135,9 +135,8 @@ class Scratch:
     def add(self, address: str, solution: str, test: str, page: str = "", title: str = "A toy") -> None:
         """Add a kata, with its stub, at the end of the curriculum."""
         part, _, name = address.rpartition("/")
-        for room in ("katas", "solutions", "tests"):
-            if not self.path(f"{room}/{part}/__init__.py").exists():
-                self.write(f"{room}/{part}/__init__.py", "")
+        if not self.path(f"tests/{part}/__init__.py").exists():
+            self.write(f"tests/{part}/__init__.py", "")
         self.write(f"solutions/{address}.py", solution)
         self.write(f"katas/{address}.py", stub_of(solution))
         self.write(f"tests/{part}/test_{name}.py", test)

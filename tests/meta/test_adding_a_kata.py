@@ -21,7 +21,6 @@ def added(tmp_path_factory) -> Scratch:
     scratch.write("katas/curriculum.toml", "")
     scratch.add("foundations/averaging", solution, test)
     scratch.write("tests/foundations/averaging.mistakes.toml", mistakes + excuse)
-    scratch.write("docs/figures/foundations/__init__.py", "")
     scratch.write("docs/figures/foundations/averaging.py", figure)
     return scratch
 
