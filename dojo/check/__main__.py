@@ -7,6 +7,7 @@ from dojo.system import packages
 
 CHECKS = {
     "stubs": "katas/ is what solutions/ gives, and on the stubs every test fails",
+    "verdicts": "every reference is green under `dojo test --solutions --further`",
     "mistakes": "every mistake fails its clause, every test is failed by a mistake, drawn mutants die",
     "hollow": "on the reference with every result zeroed no kata is green",
     "figures": "every figure is what its script draws",

@@ -16,7 +16,7 @@ from dojo.learner import store
 from dojo.learner.standing import GREEN, NOT_STARTED, RED, UNTESTED, standing, unfinished
 from dojo.system import terminal
 from dojo.verdict import command as commands
-from dojo.verdict import render
+from dojo.verdict import memory, render
 from dojo.verdict.command import FURTHER, OFFER, Request
 from dojo.verdict.run import Verdict, Watcher, run
 from dojo.verdict.supervision import Limits
@@ -90,6 +90,7 @@ class Silent(Watcher):
 
     def __init__(self, request: Request) -> None:
         self.request, self.unsaved = request, ""
+        self.is_first = not request.solutions and memory.own_time(request.kata) is None
 
     def spinner(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -142,6 +143,9 @@ class Shown(Silent):
             say(render.named_after(verdict, self.width))
         if verdict.outcome == GREEN and self.request.tiers == OFFER:
             say(render.further(verdict))
+        if verdict.outcome == IS_GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):
+            text = f"Your time from the first test to green: {memory.in_words(seconds)}"
+            terminal.say((f"{text} (the estimate: {verdict.kata.minutes} minutes).", "dim"))
 
     def tell(self, verdict: Verdict) -> None:
         self.told = True
@@ -160,7 +164,7 @@ def say(lines: Iterable[render.Line]) -> None:
 def remember(verdict: Verdict) -> str:
     """Keep the verdict; what stands in the way of it, in words."""
     try:
-        store.write(verdict.kata.address, "verdict", verdict.as_progress())
+        memory.remember(verdict)
     except store.CannotSave as error:
         return str(error)
     return ""
