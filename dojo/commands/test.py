@@ -143,7 +143,7 @@ class Shown(Silent):
             say(render.named_after(verdict, self.width))
         if verdict.outcome == GREEN and self.request.tiers == OFFER:
             say(render.further(verdict))
-        if verdict.outcome == IS_GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):
+        if verdict.outcome == GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):
             text = f"Your time from the first test to green: {memory.in_words(seconds)}"
             terminal.say((f"{text} (the estimate: {verdict.kata.minutes} minutes).", "dim"))
 

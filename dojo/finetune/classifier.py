@@ -17,9 +17,10 @@ from dojo.train.ingredients import END_OF_TEXT, LOOP, MODEL
 from dojo.train.runs import Run, latest
 from dojo.train.session import Session, seed
 
-CLASSIFICATION, ADAPTER = "finetuning/classification", "finetuning/lora"
+DATA, CLASSIFICATION = "finetuning/classification_data", "finetuning/classification"
+ADAPTER = "finetuning/lora"
 # The katas that fine-tuning takes; lora takes ADAPTER too.
-KATAS = ("text/bpe_tokenizer", *MODEL, *LOOP, CLASSIFICATION)
+KATAS = ("text/bpe_tokenizer", *MODEL, *LOOP, DATA, CLASSIFICATION)
 
 
 @dataclass
@@ -31,6 +32,10 @@ class Classifier:
     max_length: int
 
     @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
     def pad_id(self) -> int:
         return int(self.tokenizer.encode(END_OF_TEXT)[0])
 
@@ -39,7 +44,9 @@ class Classifier:
 
     def accuracy(self, items: Any) -> float:
         """The share of a dataset's messages that it has right."""
-        right: float = pieces.module(CLASSIFICATION).accuracy(self.model, batches.to_test(items))
+        classification = pieces.module(CLASSIFICATION)
+        with torch.random.fork_rng():  # a loader draws a number when it starts, and the training should not notice
+            right: float = classification.accuracy(self.model, batches.to_test(items, self.device))
         return right
 
     def probabilities(self, text: str) -> list[float]:
@@ -48,7 +55,7 @@ class Classifier:
         if not ids:
             raise ValueError("there is nothing to classify in an empty text")
         with torch.no_grad():
-            row = torch.tensor([ids], device=next(self.model.parameters()).device)
+            row = torch.tensor([ids], device=self.device)
             logits = pieces.module(CLASSIFICATION).last_token_logits(self.model.eval(), row)  # (1, classes)
         shares: list[float] = logits[0].softmax(-1).tolist()
         return shares
@@ -58,7 +65,7 @@ class Classifier:
         counts = [[0] * len(LABELS) for _ in LABELS]
         last = pieces.module(CLASSIFICATION).last_token_logits
         with torch.no_grad():
-            for inputs, lengths, labels in batches.to_test(self.dataset(messages)):
+            for inputs, lengths, labels in batches.to_test(self.dataset(messages), self.device):
                 for label, choice in zip(labels, last(self.model.eval(), inputs, lengths).argmax(-1), strict=True):
                     counts[int(label)][int(choice)] += 1
         return counts
@@ -81,6 +88,7 @@ def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
         speaker.model.out_head.requires_grad_(True)
     else:
         classification.add_classification_head(speaker.model, len(LABELS), recipe.trainable_blocks)
+    speaker.model.to(device)  # only a further clause of the katas says that the new parts are there already
     return Classifier(speaker.model, speaker.tokenizer, speaker.context_length)
 
 
@@ -107,7 +115,7 @@ def of_run(run: Run, device: str) -> Classifier:
             made.model.load_state_dict(saved.weights(path))
     except FileNotFoundError:
         raise DojoError(f"{run.name} has not come to its end: `{run.again}` goes on with it.") from None
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise DojoError(f"{store.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
     return made
 
