@@ -18,6 +18,7 @@ import pytest
 
 LARGEST_FILE = 1 << 29  # 512 MB: what a test prints lies in a file that the parent cannot see on every system
 GRACE = 5
+SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 DUMPS: list[TextIO] = []
 
 
@@ -60,6 +61,14 @@ def refuse(call: str) -> Callable[..., NoReturn]:
     return wait
 
 
+def end_with_the_parent() -> None:
+    """On Linux, be killed when the parent dies, even if that was killed itself."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
     """Let what waits for a person fail at once: nobody sees its question."""
@@ -71,6 +80,7 @@ def pytest_configure() -> None:
 
 
 if "KATA_STACK" in os.environ:
+    end_with_the_parent()
     # Taken out of the environment: what the tests start in turn shall not write into the same file.
     dump_when_asked(os.environ.pop("KATA_STACK"))
     if deadline := os.environ.pop("KATA_DEADLINE"):

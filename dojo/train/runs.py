@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
+from dojo.errors import DojoError, UsageProblem
 from dojo.learner import store
 
 RUNS = store.FOLDER / "runs"
@@ -58,11 +57,16 @@ class Run:
         """What was done in it: TRAIN, or a kind of fine-tuning; empty where that cannot be read."""
         return str(store.read(f"runs/{self.name}", "run").get("kind", ""))
 
+    @property
+    def again(self) -> str:
+        """The command that takes it up."""
+        return "dojo train --resume" if self.kind == TRAIN else f"dojo finetune {self.kind} --resume"
+
     def about(self) -> dict[str, Any]:
-        """What the run was asked to do, and what it is made of. Raises ClickException where that cannot be read."""
+        """What the run was asked to do, and what it is made of. Raises DojoError where that cannot be read."""
         about = store.read(f"runs/{self.name}", "run")
         if not about:
-            raise click.ClickException(f"{store.shown(self.folder)} is not, or no longer, the folder of a run.")
+            raise DojoError(f"{store.shown(self.folder)} is not, or no longer, the folder of a run.")
         return about
 
     def note(self, about: dict[str, Any]) -> None:
@@ -86,10 +90,10 @@ class Run:
 def new(name: str) -> Run:
     """A folder for a run, under a name of its own: nothing that was trained before is overwritten.
 
-    Raises UsageError for a name that is none, and CannotSave.
+    Raises UsageProblem for a name that is none, and CannotSave.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise click.UsageError(f"'{name}' cannot be the name of a run: take letters, digits, dots and dashes.")
+        raise UsageProblem(f"'{name}' cannot be the name of a run: take letters, digits, dots and dashes.")
     taken, number = name, 1
     while (RUNS / taken).exists():
         number += 1
@@ -105,12 +109,12 @@ def new(name: str) -> Run:
 def latest(name: str = "", kinds: Collection[str] = (TRAIN,), first: str = "dojo train --quick") -> Run:
     """The run of a name, or the last one, of some kinds.
 
-    Raises a UsageError that says which there are, or how to have one first.
+    Raises a UsageProblem that says which there are, or how to have one first.
     """
     found = sorted((path.parent for path in RUNS.glob("*/run.json")), key=lambda folder: folder.stat().st_mtime)
     names = [folder.name for folder in found if Run(folder.name).kind in kinds]
     if not names:
-        raise click.UsageError(f"there is no run to go on with: begin with `{first}`.")
+        raise UsageProblem(f"there is no run to go on with: begin with `{first}`.")
     if name and name not in names:
-        raise click.UsageError(f"there is no run '{name}', only {', '.join(reversed(names))}.")
+        raise UsageProblem(f"there is no run '{name}', only {', '.join(reversed(names))}.")
     return Run(name or names[-1])

@@ -4,22 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import torch
 from torch import nn
 
 from dojo.datasets.messages import LABELS, Message
+from dojo.errors import DojoError
 from dojo.finetune import batches
-from dojo.finetune.options import LORA, Settings
+from dojo.finetune.recipe import LORA, Recipe
 from dojo.learner import store
-from dojo.train import END_OF_TEXT, LOOP, MODEL, pieces, saved
-from dojo.train.folder import Run, latest
-from dojo.train.loop import Session, seed
-from dojo.train.parallel import Team, own_device
+from dojo.train import pieces, saved
+from dojo.train.ingredients import END_OF_TEXT, LOOP, MODEL
+from dojo.train.runs import Run, latest
+from dojo.train.session import Session, seed
 
-CLASSIFICATION, ADAPTER = "finetuning/classification", "finetuning/lora"
+DATA, CLASSIFICATION = "finetuning/classification_data", "finetuning/classification"
+ADAPTER = "finetuning/lora"
 # The katas that fine-tuning takes; lora takes ADAPTER too.
-KATAS = ("text/bpe_tokenizer", *MODEL, *LOOP, CLASSIFICATION)
+KATAS = ("text/bpe_tokenizer", *MODEL, *LOOP, DATA, CLASSIFICATION)
 
 
 @dataclass
@@ -31,6 +32,10 @@ class Classifier:
     max_length: int
 
     @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
     def pad_id(self) -> int:
         return int(self.tokenizer.encode(END_OF_TEXT)[0])
 
@@ -39,7 +44,9 @@ class Classifier:
 
     def accuracy(self, items: Any) -> float:
         """The share of a dataset's messages that it has right."""
-        right: float = pieces.module(CLASSIFICATION).accuracy(self.model, batches.to_test(items))
+        classification = pieces.module(CLASSIFICATION)
+        with torch.random.fork_rng():  # a loader draws a number when it starts, and the training should not notice
+            right: float = classification.accuracy(self.model, batches.to_test(items, self.device))
         return right
 
     def probabilities(self, text: str) -> list[float]:
@@ -48,7 +55,7 @@ class Classifier:
         if not ids:
             raise ValueError("there is nothing to classify in an empty text")
         with torch.no_grad():
-            row = torch.tensor([ids], device=next(self.model.parameters()).device)
+            row = torch.tensor([ids], device=self.device)
             logits = pieces.module(CLASSIFICATION).last_token_logits(self.model.eval(), row)  # (1, classes)
         shares: list[float] = logits[0].softmax(-1).tolist()
         return shares
@@ -58,7 +65,7 @@ class Classifier:
         counts = [[0] * len(LABELS) for _ in LABELS]
         last = pieces.module(CLASSIFICATION).last_token_logits
         with torch.no_grad():
-            for inputs, lengths, labels in batches.to_test(self.dataset(messages)):
+            for inputs, lengths, labels in batches.to_test(self.dataset(messages), self.device):
                 for label, choice in zip(labels, last(self.model.eval(), inputs, lengths).argmax(-1), strict=True):
                     counts[int(label)][int(choice)] += 1
         return counts
@@ -70,35 +77,36 @@ class Classifier:
         return pieces.module(ADAPTER).lora_state_dict(self.model) | head
 
 
-def classifier(base: Run, settings: Settings, device: str) -> Classifier:
+def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
     """A run's model with a new head, and with adapters for lora, of which only what is to be learned is trainable."""
     speaker = saved.of_run(base, device)
-    seed(settings.seed)
+    seed(recipe.seed)
     classification = pieces.module(CLASSIFICATION)
-    if settings.kind == LORA:
+    if recipe.kind == LORA:
         classification.add_classification_head(speaker.model, len(LABELS), 0)
-        pieces.module(ADAPTER).apply_lora(speaker.model, settings.rank, settings.alpha, settings.targets)
+        pieces.module(ADAPTER).apply_lora(speaker.model, recipe.rank, recipe.alpha, recipe.targets)
         speaker.model.out_head.requires_grad_(True)
     else:
-        classification.add_classification_head(speaker.model, len(LABELS), settings.trainable_blocks)
+        classification.add_classification_head(speaker.model, len(LABELS), recipe.trainable_blocks)
+    speaker.model.to(device)  # only a further clause of the katas says that the new parts are there already
     return Classifier(speaker.model, speaker.tokenizer, speaker.context_length)
 
 
 def of_run(run: Run, device: str) -> Classifier:
     """The classifier of a fine-tuning: from its checkpoint, or for lora from its base and its adapter alone.
 
-    Raises ClickException where one of the files is gone, or does not fit; UsageError where the base is.
+    Raises DojoError where one of the files is gone, or does not fit; UsageProblem where the base is.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     about = run.about()
-    settings = Settings.of_data(about["settings"])
-    made = classifier(latest(about["base"]), settings, device)
+    recipe = Recipe.of_data(about["recipe"])
+    made = classifier(latest(about["base"]), recipe, device)
     made.max_length = about["max_length"]
-    path = run.adapter if settings.kind == LORA else run.checkpoint
+    path = run.adapter if recipe.kind == LORA else run.checkpoint
     try:
-        if settings.kind == LORA:
+        if recipe.kind == LORA:
             state = load_file(path)
             head = {name: state.pop(name) for name in list(state) if name.startswith("out_head.")}
             pieces.module(ADAPTER).load_lora_state_dict(made.model, state)
@@ -106,41 +114,22 @@ def of_run(run: Run, device: str) -> Classifier:
         else:
             made.model.load_state_dict(saved.weights(path))
     except FileNotFoundError:
-        again = f"dojo finetune {settings.kind} --resume"
-        raise click.ClickException(f"{run.name} has not come to its end: `{again}` goes on with it.") from None
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        raise click.ClickException(f"{store.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise DojoError(f"{run.name} has not come to its end: `{run.again}` goes on with it.") from None
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise DojoError(f"{store.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
     return made
 
 
 def open_session(
-    run: Run,
-    made: Classifier,
-    settings: Settings,
-    train: Sequence[Message],
-    validation: Sequence[Message],
-    device: str,
+    run: Run, made: Classifier, recipe: Recipe, train: Sequence[Message], validation: Sequence[Message]
 ) -> Session:
     """All that the loop of pretraining needs to teach a classifier, taken up where the run stands."""
-    learning = [parameter for parameter in made.model.parameters() if parameter.requires_grad]
-    optimizer = pieces.module("pretraining/optimizer").AdamW(
-        learning, lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    generator = torch.Generator().manual_seed(settings.seed)
-    session = Session(
-        run,
-        Team(),
-        made.model,
-        optimizer,
-        batches.to_learn(made.dataset(train), settings.batch_size, generator),
-        batches.to_watch(made.dataset(validation)),
-        own_device(device),
-        settings.epochs,
-        settings.batch_size * made.max_length,
-        settings.learning_rate,
-        settings.max_norm,
-        settings.seed,
-        f"dojo finetune {settings.kind} --resume",
-    )
-    session.take_up()
-    return session
+    generator = torch.Generator().manual_seed(recipe.seed)
+    return Session(
+        run=run,
+        teaching=recipe,
+        model=made.model,
+        learned=batches.to_learn(made.dataset(train), recipe.batch_size, generator),
+        held_out=batches.to_watch(made.dataset(validation)),
+        tokens_in_a_step=recipe.batch_size * made.max_length,
+    ).take_up()

@@ -3,15 +3,17 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dojo.train.teaching import Teaching
+
 CLASSIFY, LORA = "classify", "lora"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All that a fine-tuning hangs on beside its base, its data and its pieces.
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Teaching):
+    """All that a fine-tuning depends on beside its base, its data and its pieces.
 
     classify trains the head, the last norm and the last trainable_blocks blocks; lora trains the head, and beside every
-    layer called one of targets an update of that rank. learning_rate is the peak, reached after a tenth of all steps.
+    layer called one of targets an update of that rank.
     """
 
     kind: str = CLASSIFY
@@ -22,16 +24,13 @@ class Settings:
     batch_size: int = 16
     epochs: int = 12
     learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    max_norm: float = 1.0
-    seed: int = 123
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self) | {"targets": list(self.targets)}
 
     @classmethod
-    def of_data(cls, data: dict[str, Any]) -> "Settings":
+    def of_data(cls, data: dict[str, Any]) -> "Recipe":
         return cls(**data | {"targets": tuple(data["targets"])})
 
 
-DEFAULTS = {CLASSIFY: Settings(), LORA: Settings(kind=LORA, epochs=15, learning_rate=3e-3)}
+DEFAULTS = {CLASSIFY: Recipe(), LORA: Recipe(kind=LORA, epochs=15, learning_rate=3e-3)}

@@ -5,13 +5,13 @@ from typing import Any
 
 from dojo.datasets.messages import Message, best_one_word_rule, majority_share
 from dojo.finetune import confusion
-from dojo.finetune.options import LORA
-from dojo.finetune.session import Classifier
+from dojo.finetune.classifier import Classifier
+from dojo.finetune.recipe import LORA
 from dojo.learner import store
 from dojo.system import terminal
 from dojo.train import curve
-from dojo.train.loop import Session
 from dojo.train.opening import row
+from dojo.train.session import Session
 from dojo.train.summary import tell_chart
 
 
@@ -32,10 +32,10 @@ def tell(
     about["result"] = {"accuracy": accuracy, "majority": majority_share(test), "one_word": rule.accuracy(test)}
     run = session.run
     run.note(about)
-    title = f"{about['settings']['kind']}, {session.total:,} steps"
+    title = f"{about['kind']}, {session.total:,} steps"
     curve.write(run.curve, curve.draw(session.history, title, "message"))
     curve.write(run.confusion, confusion.draw(counts, f"{accuracy:.1%} of {len(test)} messages held out"))
-    if about["settings"]["kind"] == LORA:
+    if about["kind"] == LORA:
         tell_adapter(session, made)
     row("saved", f"{store.shown(run.folder)}: {run.curve.name}, {run.confusion.name}, checkpoint")
 
