@@ -88,6 +88,7 @@ def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
         speaker.model.out_head.requires_grad_(True)
     else:
         classification.add_classification_head(speaker.model, len(LABELS), recipe.trainable_blocks)
+    speaker.model.to(device)  # only a further clause of the katas says that the new parts are there already
     return Classifier(speaker.model, speaker.tokenizer, speaker.context_length)
 
 
