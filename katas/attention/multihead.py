@@ -36,7 +36,7 @@ class MultiHeadAttention(nn.Module):
         weights    W_query, W_key and W_value are nn.Linear(d_in, d_out, bias=qkv_bias), and out_proj is
                    nn.Linear(d_out, d_out) with a bias.
         split      Head h uses the rows h * head_dim to (h + 1) * head_dim - 1 of W_query, W_key and W_value, and its
-                   result has the same place among the joined heads.
+                   result has the same place.
         causal     Changing a later token does not change the output of an earlier one.
         formula    The output is out_proj of the joined heads, each softmax(queries @ keys.mT / sqrt(head_dim), with
                    future positions masked) @ values.

@@ -15,8 +15,8 @@ def scaled_dot_product_attention(
     Shapes: queries (queries, d_k), keys (keys, d_k), values (keys, d_v), output (queries, d_v).
 
     Clauses:
-        example    With d_k 4, the query (2, 0, 0, 0) and the keys (0, 0, 0, 0) and (ln 3, 0, 0, 0) give the values 4
-                   and 8 the weights 1/4 and 3/4: the result is 7.
+        example    With d_k 4, the query (2, 0, 0, 0) gives the keys (0, 0, 0, 0) and (ln 3, 0, 0, 0) the weights 1/4
+                   and 3/4.
         formula    Without a mask, the result is softmax(queries @ keys.mT / sqrt(d_k)) @ values.
         gradients  The gradients of queries, keys and values are those of this formula.
 

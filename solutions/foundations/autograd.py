@@ -67,13 +67,13 @@ class Value:
         return self * -1
 
     def __sub__(self, other: "Value | float") -> "Value":
-        return self + -_as_value(other)
+        return self + -other
 
     def __rsub__(self, other: float) -> "Value":
         return _as_value(other) - self
 
     def __truediv__(self, other: "Value | float") -> "Value":
-        return self * _as_value(other) ** -1
+        return self * other**-1
 
     def __rtruediv__(self, other: float) -> "Value":
         return _as_value(other) / self

@@ -16,7 +16,7 @@ from tests.support import OneDevice, clause, close, dealt, filled, numbers, para
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 LAYERS = (*PROJECTIONS, "out_proj")
-WEIGHTS = (*(f"{name}.weight" for name in LAYERS), "out_proj.bias")
+WEIGHTS = tuple(f"{name}.weight" for name in LAYERS)
 DTYPES = {"float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -42,7 +42,7 @@ def of_torch(attention, num_heads, x):
     projected = [linear(x, known[f"{name}.weight"], known.get(f"{name}.bias")) for name in PROJECTIONS]
     heads = [each.unflatten(-1, (num_heads, -1)).transpose(1, 2) for each in projected]
     joined = scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2).flatten(2)
-    return linear(joined, known["out_proj.weight"], known["out_proj.bias"])
+    return linear(joined, known["out_proj.weight"], known.get("out_proj.bias"))
 
 
 def with_weights(attention, query, key, value):
@@ -51,8 +51,9 @@ def with_weights(attention, query, key, value):
     out_proj is the identity, so the output is that of the joined heads.
     """
     known = parameters(attention, *WEIGHTS)
-    identity = torch.eye(len(known["out_proj.bias"]))
-    return filled(attention, dict(zip(WEIGHTS, (query, key, value, identity, 0.0), strict=True)))
+    zeros = {name: 0.0 for name in known if name.endswith("bias")}
+    identity = torch.eye(len(known["out_proj.weight"]))
+    return filled(attention, zeros | dict(zip(WEIGHTS, (query, key, value, identity), strict=True)))
 
 
 def two_tokens(kata_class, visible, hidden, dtype=torch.float32):
@@ -98,7 +99,8 @@ def probe(kata):
     def joined():
         """The heads without out_proj."""
         attention = made()
-        return filled(attention, {"out_proj.weight": torch.eye(12), "out_proj.bias": 0.0})(x)
+        attention.out_proj = torch.nn.Identity()
+        return attention(x)
 
     def biases(kind, size):
         made = kind(5, size, 7, 0.0, 3), kind(5, size, 7, 0.0, 3, False), kind(5, size, 7, 0.0, 3, True)
@@ -128,7 +130,9 @@ def probe(kata):
 
     def dropped():
         """What dropout does to the weights of the last of 24 tokens, which are 1/24 without."""
-        seen = attention_weights(kata.MultiHeadAttention, 0.25)()[:, -1]
+        without, seen = (attention_weights(kata.MultiHeadAttention, rate)()[:, -1] for rate in (0.0, 0.25))
+        if not torch.allclose(without[..., :-1].sum(-1), without[..., -1]):
+            return "wrong without dropout"
         seen, total = seen[..., :-1], seen[..., -1]
         if not (seen == 0).any():
             return "no weight is 0" if not torch.allclose(made(0.25)(x), made()(x)) else "nothing"
@@ -303,6 +307,7 @@ def test_there_are_three_projections_and_out_proj(bias):
         shape, has_bias = tuple(known[f"{name}.weight"].shape), f"{name}.bias" in known
         assert shape == (8, 3), f"d_in is 3 and d_out is 8, so {name}.weight should be (8, 3); it is {shape}"
         assert has_bias == bias, f"qkv_bias is {bias}, but {name} has {'a' if has_bias else 'no'} bias"
+    assert "out_proj.bias" in known, "out_proj should have a bias, whatever qkv_bias is"
     shape = tuple(known["out_proj.weight"].shape)
     assert shape == (8, 8), f"d_out is 8, so out_proj.weight should be (8, 8); it is {shape}"
 

@@ -97,22 +97,21 @@ def probe(kata):
         kata.collate(items, 0, mask_prompt=True)
         return items
 
-    def refused(call):
+    def refused(call, *named):
+        """What came, or which error, and which values it names."""
         try:
-            return call() and "nothing was refused"
-        except ValueError as error:
-            return "ValueError " + " ".join(re.findall(r"\d+|instruction|output", str(error)))
+            return call()
         except Exception as error:
-            return type(error).__name__
+            return type(error).__name__, [str(value) in str(error) for value in named]
 
     def lacking(field):
         entries = [*ENTRIES, {name: text for name, text in ENTRIES[0].items() if name != field}]
-        return refused(lambda: len(kata.InstructionDataset(entries, words)))
+        return refused(lambda: len(kata.InstructionDataset(entries, words)), 3, field)
 
     return {
         "prompt": lambda: kata.format_prompt(ENTRIES[0]),
         "prompt, no input": lambda: kata.format_prompt(ENTRIES[1]),
-        "prompt, no key": lambda: kata.format_prompt({"instruction": "Name a river."}),
+        "prompt, no key": lambda: refused(lambda: kata.format_prompt({"instruction": "Name a river."})),
         "prompts with white space": lambda: [
             kata.format_prompt({"instruction": " a \n", "input": text}) for text in (" b\n", " ")
         ],
@@ -146,11 +145,11 @@ def probe(kata):
         "targets, max_length": lambda: batch(max_length=2),
         "targets, large max_length": lambda: batch(max_length=9),
         "items afterwards": changed,
-        "no prompt_length": lambda: refused(lambda: len(masked([([5, 6], 1), [5, 6]]))),
-        "large prompt_length": lambda: refused(lambda: len(masked([([5, 6, 7], 31)]))),
-        "negative prompt_length": lambda: refused(lambda: len(masked([([5, 6, 7], -1)]))),
+        "no prompt_length": lambda: refused(lambda: len(masked([([5, 6], 1), [5, 6]])), 1),
+        "large prompt_length": lambda: refused(lambda: len(masked([([5, 6, 7], 31)])), 31, 3),
+        "negative prompt_length": lambda: refused(lambda: len(masked([([5, 6, 7], -1)])), -1, 3),
         "no items": lambda: refused(lambda: len(batch([]))),
-        "no tokens": lambda: refused(lambda: len(batch([[5], [6], []]))),
+        "no tokens": lambda: refused(lambda: len(batch([[5], [6], []])), 2),
     }
 
 

@@ -92,13 +92,12 @@ def probe(kata):
         exact = by_places(given[0].logits.detach().double(), targets, given[3])
         return str(seen.dtype) if what == "dtype" else bool(torch.allclose(seen.double(), exact, rtol=1e-5))
 
-    def outcome(call):
-        """Whether a call is refused, and by which error."""
+    def outcome(call, instead=""):
+        """What came, or which error, or what stands for any error."""
         try:
-            call()
+            return call()
         except Exception as error:
-            return type(error).__name__
-        return "nothing was refused"
+            return instead or type(error).__name__
 
     def loss(*four, **more):
         return kata.dpo_loss(*(four or pairs(5)), **more)
@@ -130,7 +129,11 @@ def probe(kata):
         "the first place": lambda: summed(torch.tensor([[True, False, False, False]])),
         "the last place": lambda: summed(torch.tensor([[False, False, False, True]])),
         "gradient": gradient,
-        "targets of -100": lambda: kata.sequence_log_prob(*case()[:2], case()[2].where(MASK, -100), MASK),
+        "whether a gradient flows": lambda: summed().requires_grad,
+        "sums of bfloat16": lambda: kata.sequence_log_prob(*case(torch.ones(40, 9), torch.bfloat16)).float(),
+        "targets of -100": lambda: outcome(
+            lambda: kata.sequence_log_prob(*case()[:2], case()[2].where(MASK, -100), MASK), "an error"
+        ),
         "mask of ints": lambda: kata.sequence_log_prob(*case()[:3], MASK.long()),
         "mask of floats": lambda: kata.sequence_log_prob(*case()[:3], MASK.float()),
         "calls": lambda: called("times"),
@@ -151,7 +154,8 @@ def probe(kata):
         **{f"another shape of {name}": lambda p=place: outcome(
             lambda: loss(*[torch.zeros(1) if at == p else one for at, one in enumerate(pairs(5))]))
            for place, name in enumerate(FOUR) if place},
-        **{f"beta of {beta}": lambda beta=beta: outcome(lambda: loss(beta=beta)) for beta in (0, -0.1, NAN)},
+        **{f"beta of {beta}": lambda beta=beta: outcome(lambda: [loss(beta=beta)] and "accepted")
+           for beta in (0, -0.1, NAN)},
     }  # fmt: skip
 
 
@@ -190,6 +194,43 @@ def test_the_gradients_are_those_of_the_sum():
     by_places(leaf, targets, mask).sum().backward()
     because = f"the gradients of the logits, with the mask {mask.int().tolist()}: (1 at the target) - p where it is 1"
     close(model.logits.grad, leaf.grad, because)
+
+
+@clause("one-pair")
+def test_a_pair_by_hand():
+    four = [number([value]) for value in (math.log(3 / 4), math.log(1 / 4), -LN2, -LN2)]
+    because = "the policy gives 3/4 and 1/4, the reference 1/2 and 1/2: the margin is ln 3, and its sigmoid 3/4"
+    close(dpo_loss(*four, beta=1.0), number(-math.log(3 / 4)), because)
+
+
+@clause("start")
+@pytest.mark.parametrize("beta", [0.01, 1.0, 50.0], ids=str)
+def test_a_policy_that_equals_its_reference_costs_ln_2(beta):
+    chosen, rejected, *_ = (one.detach() for one in pairs(6))
+    seen = dpo_loss(chosen, rejected, chosen, rejected, beta)
+    close(seen, number(LN2), f"policy and reference agree, so all margins are 0, and sigmoid(0) is 1/2; beta is {beta}")
+
+
+@clause("loss")
+@given(st.integers(1, 5), st.sampled_from([0.05, 0.5, 2.0]), st.integers(0, 99))
+def test_the_loss_is_the_mean_over_the_pairs(batch, beta, seed):
+    four = pairs(batch, seed=seed)
+    expected = sum(cost(margin, beta) for margin in margins(four)) / batch
+    because = f"beta is {beta}, the margins are {[round(margin, 3) for margin in margins(four)]}"
+    close(dpo_loss(*four, beta=beta).detach(), number(expected), because)
+
+
+@clause("direction")
+@pytest.mark.parametrize("beta", [0.1, 1.0])
+def test_the_gradients_push_the_pair_apart(beta):
+    four = pairs(4)
+    loss = dpo_loss(*four, beta)
+    assert loss.requires_grad, "no gradient flows back from the loss: it was detached, or computed in no_grad()"
+    loss.backward()
+    expected = number([-beta / (1 + math.exp(beta * margin)) / 4 for margin in margins(four)])
+    for name, one, sign in zip(FOUR[:2], four[:2], (1, -1), strict=True):
+        assert one.grad is not None, f"no gradient reaches {name}"
+        close(one.grad, sign * expected, f"the gradient of {name}, beta {beta}: negative for chosen answers")
 
 
 @clause("any-target")
@@ -242,43 +283,6 @@ def test_another_shape_is_refused(which, shape):
     given = {"targets": targets, "mask": mask} | {which: torch.ones(shape, dtype=torch.int64)}
     with refuses(ValueError, shape, (3, 5)):
         sequence_log_prob(model, inputs, given["targets"], given["mask"])
-
-
-@clause("one-pair")
-def test_a_pair_by_hand():
-    four = [number([value]) for value in (math.log(3 / 4), math.log(1 / 4), -LN2, -LN2)]
-    because = "the policy gives 3/4 and 1/4, the reference 1/2 and 1/2: the margin is ln 3, and its sigmoid 3/4"
-    close(dpo_loss(*four, beta=1.0), number(-math.log(3 / 4)), because)
-
-
-@clause("start")
-@pytest.mark.parametrize("beta", [0.01, 1.0, 50.0], ids=str)
-def test_a_policy_that_equals_its_reference_costs_ln_2(beta):
-    chosen, rejected, *_ = (one.detach() for one in pairs(6))
-    seen = dpo_loss(chosen, rejected, chosen, rejected, beta)
-    close(seen, number(LN2), f"policy and reference agree, so all margins are 0, and sigmoid(0) is 1/2; beta is {beta}")
-
-
-@clause("loss")
-@given(st.integers(1, 5), st.sampled_from([0.05, 0.5, 2.0]), st.integers(0, 99))
-def test_the_loss_is_the_mean_over_the_pairs(batch, beta, seed):
-    four = pairs(batch, seed=seed)
-    expected = sum(cost(margin, beta) for margin in margins(four)) / batch
-    because = f"beta is {beta}, the margins are {[round(margin, 3) for margin in margins(four)]}"
-    close(dpo_loss(*four, beta=beta).detach(), number(expected), because)
-
-
-@clause("direction")
-@pytest.mark.parametrize("beta", [0.1, 1.0])
-def test_the_gradients_push_the_pair_apart(beta):
-    four = pairs(4)
-    loss = dpo_loss(*four, beta)
-    assert loss.requires_grad, "no gradient flows back from the loss: it was detached, or computed in no_grad()"
-    loss.backward()
-    expected = number([-beta / (1 + math.exp(beta * margin)) / 4 for margin in margins(four)])
-    for name, one, sign in zip(FOUR[:2], four[:2], (1, -1), strict=True):
-        assert one.grad is not None, f"no gradient reaches {name}"
-        close(one.grad, sign * expected, f"the gradient of {name}, beta {beta}: negative for chosen answers")
 
 
 @clause("reference")

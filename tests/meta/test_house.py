@@ -14,6 +14,7 @@ from dojo.check import check_readme
 KATAS = katas()
 each_kata = pytest.mark.parametrize("kata", KATAS, ids=lambda kata: kata.address)
 
+BOOK = ROOT / "tests" / "meta" / "book"  # files that stand in place of katas, and are imported as such
 MOST_CORE, MOST_FURTHER, MOST_WORDS = 10, 12, 30
 OTHERS = {"meta", "parity"}  # folders of tests that belong to no kata
 TEACHES = {"torch", "jaxtyping", "numpy", "regex", "safetensors"}  # what a kata may import beside Python's own
@@ -77,6 +78,8 @@ def test_every_file_of_a_room_is_a_kata_of_the_curriculum():
 def test_every_package_folder_says_that_it_is_one(folder):
     """pytest names the modules of tests by it; the parts of katas/ and solutions/ need none."""
     for path in sources(folder):
+        if BOOK in path.parents:
+            continue
         assert (path.parent / "__init__.py").is_file(), f"{relative(path.parent)} has no __init__.py"
 
 
