@@ -171,7 +171,7 @@ def learn(
     the end was reached: it is False where somebody asked to stop, after a save. Raises CannotSave, and ClickException
     where the loss is lost.
     """
-    rate = pieces.module("pretraining/optimizer").learning_rate_at
+    rate = pieces.module("pretraining/schedule").learning_rate_at
     eval_every = -(-session.total // EVALUATIONS)
     clock = Clock(save_every)
     if session.team.leads and not session.run.checkpoint.exists():

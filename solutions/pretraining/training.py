@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import RandomSampler
 
 from .loss import batch_loss, mean_loss
-from .optimizer import clip_grad_norm
+from .schedule import clip_grad_norm
 
 
 @dataclass
