@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 import torch
 
-from dojo import diagnosis
-from dojo.diagnosis import alike, answers, grouped, named, sentences
+from dojo.verdict import diagnosis
+from dojo.verdict.diagnosis import alike, answers, grouped, named, sentences
 
 THEIRS = {
     "": {"numbers": 1, "refusal": "ValueError"},
@@ -93,9 +93,12 @@ def test_a_diagnosis_prints_nothing_and_leaves_the_random_numbers_alone(capsys):
 
 def test_what_took_long_to_work_out_is_recalled_until_something_changes(scratch):
     scratch.only_toys()
-    scratch.write("dojo/recalling.py", scratch.read("dojo/recalling.py").replace("WORTH_IT = 0.5", "WORTH_IT = 0.0"))
+    scratch.write(
+        "dojo/verdict/_probe_cache.py",
+        scratch.read("dojo/verdict/_probe_cache.py").replace("WORTH_IT = 0.5", "WORTH_IT = 0.0"),
+    )
     source = (
-        "from dojo.recalling import recalled\n"
+        "from dojo.verdict._probe_cache import recalled\n"
         "print(recalled('toys/quadrupling', lambda: print('working') or {'part': [(3, ['a'])]}))\n"
     )
     scratch.write("ask.py", source)

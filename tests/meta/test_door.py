@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from dojo.door import uses_of
+from dojo.serving.restrictions import uses_of
 
 FORBIDDEN = ("scaled_dot_product_attention", "torch.softmax", "tiktoken")
 

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from dojo.telling import MOST_LINES
+from dojo.verdict.explain import MOST_LINES
 from tests.meta.golden import BUILT_ON_IT, CASES, MISTAKES, REACH, REFERENCE, TEST, TEST_BUILT_ON_IT
 from tests.meta.scratch import Scratch
 
@@ -32,7 +32,7 @@ def told(tmp_path_factory):
         name = f"on_{needs}"
         scratch.add(f"toys/{name}", BUILT_ON_IT.format(needs=needs), TEST_BUILT_ON_IT.format(name=name))
         scratch.write(f"katas/toys/{name}.py", BUILT_ON_IT.format(needs=needs))
-    run = scratch.run("pytest", "-p", "dojo.recording", "tests/toys", KATA_RECORD=str(scratch.path("record")))
+    run = scratch.run("pytest", "-p", "dojo.verdict.recording", "tests/toys", KATA_RECORD=str(scratch.path("record")))
     found = {}
     for record in map(json.loads, scratch.read("record").splitlines()):
         if record["record"] == "test":

@@ -6,10 +6,10 @@ import tomllib
 
 import pytest
 
-from dojo import ROOT, specification
-from dojo.curriculum import katas, parts, prerequisites
-from dojo.diagnosis import reach_file, reach_of
-from dojo.serving import mistakes_file, mistakes_of
+from dojo import ROOT
+from dojo.catalog import specification
+from dojo.catalog.curriculum import katas, parts, prerequisites
+from dojo.catalog.mistakes import mistakes_file, mistakes_of, reach_file, reach_of
 
 KATAS = katas()
 each_kata = pytest.mark.parametrize("kata", KATAS, ids=lambda kata: kata.address)
@@ -79,7 +79,7 @@ def test_every_package_folder_says_that_it_is_one(folder):
 
 
 def test_packages_are_listed_in_full():
-    """What pyproject.toml lists is what an install serves; katas' own parts are found by dojo/serving.py."""
+    """What pyproject.toml lists is what an install serves; katas' own parts are found by dojo/serving/finder.py."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     found = {relative(path.parent).replace("/", ".") for path in (ROOT / "dojo").rglob("__init__.py")}
     assert set(listed) == found | {"katas", "solutions"} | {

@@ -1,4 +1,4 @@
-"""dojo/progress.py: what is remembered survives kills, rivals, half files and a disk that takes nothing."""
+"""dojo/store.py: what is remembered survives kills, rivals, half files and a disk that takes nothing."""
 
 import errno
 import json
@@ -10,18 +10,18 @@ import time
 
 import pytest
 
-from dojo import progress
+from dojo.learner import store
 
 WRITER = """
 import sys
 from pathlib import Path
 from dojo import progress
-progress.FOLDER = progress.ROOT / sys.argv[1]
+store.FOLDER = store.ROOT / sys.argv[1]
 size, name = int(sys.argv[2]), sys.argv[3]
 number = 0
 while True:
     number += 1
-    progress.write("text/toy", "verdict", {"by": name, "number": number, "long": name * size})
+    store.write("text/toy", "verdict", {"by": name, "number": number, "long": name * size})
     if number == 1:
         print("begun", flush=True)
 """
@@ -29,8 +29,8 @@ while True:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "ROOT", tmp_path)
-    monkeypatch.setattr(progress, "FOLDER", tmp_path / ".dojo")
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    monkeypatch.setattr(store, "FOLDER", tmp_path / ".dojo")
     return tmp_path / ".dojo"
 
 
@@ -43,20 +43,20 @@ def writer(folder, name, size=20_000):
 
 
 def test_what_is_written_is_read_again_and_git_is_kept_out(folder):
-    progress.write("text/toy", "verdict", {"outcome": "green", "word": "ᵀ"})
-    assert progress.read("text/toy", "verdict") == {"outcome": "green", "word": "ᵀ"}
-    assert progress.read("text/toy", "hints") == {}
+    store.write("text/toy", "verdict", {"outcome": "green", "word": "ᵀ"})
+    assert store.read("text/toy", "verdict") == {"outcome": "green", "word": "ᵀ"}
+    assert store.read("text/toy", "hints") == {}
     assert (folder / ".gitignore").read_text(encoding="utf-8") == "*\n"
-    progress.forget("text/toy", "verdict")
-    progress.forget("text/toy", "verdict")
-    assert progress.read("text/toy", "verdict") == {}
+    store.forget("text/toy", "verdict")
+    store.forget("text/toy", "verdict")
+    assert store.read("text/toy", "verdict") == {}
 
 
 @pytest.mark.parametrize("content", [b"", b'{"outcome": "gre', b"[1, 2]", b"null", b"\xff\xfe", b"[" * 100_000])
 def test_half_a_file_counts_as_none(folder, content):
-    progress.write("text/toy", "verdict", {"outcome": "green"})
+    store.write("text/toy", "verdict", {"outcome": "green"})
     (folder / "text" / "toy" / "verdict.json").write_bytes(content)
-    assert progress.read("text/toy", "verdict") == {}
+    assert store.read("text/toy", "verdict") == {}
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_file(folder):
@@ -65,10 +65,10 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(folder):
         time.sleep(0.011 * (round_ + 1))
         process.kill()
         process.communicate()
-        seen = progress.read("text/toy", "verdict")
+        seen = store.read("text/toy", "verdict")
         assert len(seen["long"]) == 20_000
-    progress.write("text/toy", "verdict", {"after": "the kills"})
-    assert progress.read("text/toy", "verdict") == {"after": "the kills"}
+    store.write("text/toy", "verdict", {"after": "the kills"})
+    assert store.read("text/toy", "verdict") == {"after": "the kills"}
 
 
 def test_two_writers_at_once_leave_the_file_of_one_of_them_at_every_moment(folder):
@@ -96,9 +96,9 @@ def test_an_interrupted_write_leaves_nothing_beside_the_file(folder):
 
 def test_backups_are_all_kept_the_newest_first(folder):
     for content in (b"one", b"two", b"three"):
-        progress.keep("text/toy", content)
-    assert [path.read_bytes() for path in progress.kept("text/toy")] == [b"three", b"two", b"one"]
-    assert progress.kept("text/other") == []
+        store.keep("text/toy", content)
+    assert [path.read_bytes() for path in store.kept("text/toy")] == [b"three", b"two", b"one"]
+    assert store.kept("text/other") == []
 
 
 def test_replacing_keeps_the_permissions(folder):
@@ -106,29 +106,29 @@ def test_replacing_keeps_the_permissions(folder):
     path.write_bytes(b"old")
     path.chmod(0o640)
     before = path.stat().st_mode
-    progress.replace(path, b"new")
+    store.replace(path, b"new")
     assert (path.read_bytes(), path.stat().st_mode) == (b"new", before)
 
 
 def test_a_full_disk_is_told_and_the_old_file_stays(folder, monkeypatch):
-    progress.write("text/toy", "verdict", {"outcome": "green"})
+    store.write("text/toy", "verdict", {"outcome": "green"})
 
     def full(_handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(progress.CannotSave, match=r"^\.dojo/text/toy/verdict\.json cannot be written: No space left"):
-        progress.write("text/toy", "verdict", {"outcome": "red"})
-    assert progress.read("text/toy", "verdict") == {"outcome": "green"}
+    with pytest.raises(store.CannotSave, match=r"^\.dojo/text/toy/verdict\.json cannot be written: No space left"):
+        store.write("text/toy", "verdict", {"outcome": "red"})
+    assert store.read("text/toy", "verdict") == {"outcome": "green"}
     assert [path.name for path in (folder / "text" / "toy").iterdir()] == ["verdict.json"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_told(folder):
     folder.write_text("in the way", encoding="utf-8")
-    with pytest.raises(progress.CannotSave, match=r"^\.dojo/text/toy cannot be made"):
-        progress.write("text/toy", "verdict", {})
-    assert progress.read("text/toy", "verdict") == {}
-    assert progress.kept("text/toy") == []
+    with pytest.raises(store.CannotSave, match=r"^\.dojo/text/toy cannot be made"):
+        store.write("text/toy", "verdict", {})
+    assert store.read("text/toy", "verdict") == {}
+    assert store.kept("text/toy") == []
 
 
 def test_two_dojos_at_once_do_not_disturb_each_other(toys):

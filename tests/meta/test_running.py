@@ -1,4 +1,4 @@
-"""dojo/running.py: no exit code alone is believed, limits hold from outside, and every end gets a plain message."""
+"""dojo/verdict/running.py: no exit code alone is believed, limits hold from outside, every end gets a plain message."""
 
 import json
 import os
@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from dojo import running
-from dojo.curriculum import Kata
-from dojo.running import Verdict, judge, read_records
+from dojo.catalog.curriculum import Kata
+from dojo.verdict import running
+from dojo.verdict.running import Verdict, judge, read_records
 
 KATA = Kata("toys/doubling", "Doubling", "", 5)
 EXPECTED = ["test_one", "test_two"]

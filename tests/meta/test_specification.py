@@ -2,7 +2,7 @@
 
 import pytest
 
-from dojo import specification
+from dojo.catalog import specification
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from dojo.typed import Mismatch, checked, forget_classes, unchecked
+from dojo.serving.annotations import Mismatch, checked, forget_classes, unchecked
 
 
 @checked

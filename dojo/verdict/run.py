@@ -1,0 +1,177 @@
+"""Test a kata in a process of its own, and come back with a verdict."""
+
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dojo import ROOT
+from dojo.catalog import specification
+from dojo.catalog.curriculum import Kata
+from dojo.learner.standing import FAILED, GREEN, NONE, RED, UNTESTED, hash_of
+from dojo.verdict.command import CORE, FURTHER, OFFER, Request, expected_tests, folder_for_a_run
+from dojo.verdict.diagnosis import Named
+from dojo.verdict.judging import Evidence, judge, judge_record, marks_of
+from dojo.verdict.record import Record, Test, read
+from dojo.verdict.supervision import Ended, Limits, supervise
+
+TAIL = 100_000  # bytes of pytest's own output that are kept
+
+
+@dataclass
+class Verdict:
+    """What a run showed. `outcome` is that of the core, or of everything where everything was asked for.
+
+    why: in lines, why there is no verdict, or why it is red though no test failed. complete: whether the further
+    clauses hold as well; None where that was not tested. named: the known mistakes; None until they were looked for.
+    """
+
+    kata: Kata
+    tiers: str = CORE
+    outcome: str = NONE
+    why: list[str] = field(default_factory=list)
+    tests: list[Test] = field(default_factory=list)
+    clauses: dict[str, str] = field(default_factory=dict)
+    complete: bool | None = None
+    named: Named | None = None
+    borrowed: tuple[str, ...] = ()
+    seconds: float = 0.0
+    output: str = ""
+    source: str = ""
+    tests_hash: str = ""
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """The marks of the clauses that decide the outcome."""
+        return self.clauses if self.tiers == FURTHER else self.core
+
+    @property
+    def core(self) -> dict[str, str]:
+        """The marks of the core's clauses."""
+        return {slug: self.clauses.get(slug, UNTESTED) for slug in specification.core_clauses(self.kata.address)}
+
+    @property
+    def further(self) -> dict[str, str]:
+        """The marks of the further clauses."""
+        return {slug: self.clauses.get(slug, UNTESTED) for slug in specification.further_clauses(self.kata.address)}
+
+    @property
+    def failures(self) -> list[Test]:
+        """The failed tests in the order of the specification."""
+        order = list(self.clauses)
+        failed = [test for test in self.tests if test.outcome == FAILED]
+        return sorted(failed, key=lambda test: order.index(test.clause) if test.clause in order else len(order))
+
+    def as_progress(self) -> dict[str, Any]:
+        """What of it is remembered."""
+        names = ("outcome", "why", "clauses", "complete", "source", "seconds")
+        more = {"tests": self.tests_hash, "borrowed": list(self.borrowed), "at": time.time()}
+        return {name: getattr(self, name) for name in names} | more
+
+
+class Watcher:
+    """Hears of a run while it goes on. Override what is of use."""
+
+    def counted(self, done: int, of: int) -> None:
+        """So many tests of how many have their outcome."""
+
+    def judged(self, verdict: Verdict) -> None:
+        """The verdict stands; a diagnosis, or the further clauses, are still being worked on."""
+
+
+def run(request: Request, limits: Limits | None = None, watcher: Watcher | None = None) -> Verdict:
+    """Test a kata. Whatever ends this function (KeyboardInterrupt among it) ends every process of the run first."""
+    for package in ("psutil", "pytest"):
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    kata = request.kata
+    verdict = Verdict(
+        kata, request.tiers, borrowed=request.borrowed, source=hash_of(kata.stub), tests_hash=hash_of(kata.tests)
+    )
+    try:
+        expected = expected_tests(kata)
+    except (OSError, SyntaxError, ValueError) as error:
+        verdict.why = [f"{kata.tests.relative_to(ROOT).as_posix()} cannot be read: {error}", "`dojo doctor` tells more"]
+        return verdict
+    try:
+        folder = folder_for_a_run()
+    except OSError as error:
+        verdict.why = [f"there is no room for temporary files: {error.strerror or error}"]
+        return verdict
+    running = _Run(request, verdict, expected, watcher or Watcher(), folder / "record")
+    try:
+        running.record.write_text(running.secret, encoding="utf-8")
+        ended = supervise(request, limits or Limits(), folder, running.look)
+        left = read(running.record, running.secret), ended, _tail(folder / "output"), _tail(folder / "stack")
+        running.end(Evidence(kata, expected, *left))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return verdict
+
+
+@dataclass
+class _Run:
+    """One run: what it has shown so far goes into the verdict."""
+
+    request: Request
+    verdict: Verdict
+    expected: dict[str, str]
+    watcher: Watcher
+    record: Path
+    secret: str = field(default_factory=secrets.token_hex)
+    begun: float = field(default_factory=time.monotonic)
+    stands: bool = False  # whether the outcome is known, whatever the process does after that
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """The clauses that decide the outcome."""
+        address = self.request.kata.address
+        return specification.clauses(address) if self.request.tiers == FURTHER else specification.core_clauses(address)
+
+    def look(self) -> None:
+        """Read what was recorded so far, and tell the verdict as soon as it stands."""
+        record = read(self.record, self.secret)
+        self.watcher.counted(len(record.names), len(self.expected))
+        if not self.stands and self.is_decided(record):
+            evidence = Evidence(self.verdict.kata, self.expected, record, Ended(0, "", time.monotonic() - self.begun))
+            self.fill_in(evidence)
+            self.verdict.outcome, self.verdict.why = judge_record(record, evidence.tests_of(self.wanted))
+            self.stands = True
+            self.watcher.judged(self.verdict)
+
+    def is_decided(self, record: Record) -> bool:
+        """Red is decided when the last test has ended, a green core when the first further test begins."""
+        if record.whole:
+            return any(test.outcome == FAILED for test in record.tests)
+        further = specification.further_clauses(self.request.kata.address)
+        return self.request.tiers == OFFER and self.expected.get(record.started) in further
+
+    def end(self, evidence: Evidence) -> None:
+        """Judge what is left when the process has ended."""
+        if not self.stands:
+            self.verdict.outcome, self.verdict.why = judge(evidence, self.wanted)
+            self.verdict.seconds = evidence.ended.seconds
+        self.fill_in(evidence)
+        self.verdict.output, self.verdict.named = evidence.output, evidence.record.named
+        if self.request.tiers != CORE and self.verdict.outcome in (GREEN, RED):
+            further = specification.further_clauses(self.verdict.kata.address)
+            rest = judge(evidence, further)[0] if further else GREEN
+            undecided = self.verdict.outcome == GREEN and rest == NONE
+            self.verdict.complete = None if undecided else self.verdict.outcome == rest == GREEN
+
+    def fill_in(self, evidence: Evidence) -> None:
+        self.verdict.tests, self.verdict.clauses = evidence.record.tests, marks_of(evidence)
+        self.verdict.seconds = self.verdict.seconds or evidence.ended.seconds
+
+
+def _tail(path: Path) -> str:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(file.tell() - TAIL, 0))
+        return file.read().decode("utf-8", errors="replace")
+    return ""
