@@ -12,7 +12,7 @@ from dojo.learner.standing import UNTESTED, fresh, last_verdict, stub_text
 from dojo.system import terminal
 
 
-@click.command(short_help="Show what a kata asks for.")
+@click.command()
 @kata_argument()
 @json_option()
 def command(kata: Kata, as_json: bool) -> int | None:
@@ -28,7 +28,11 @@ def command(kata: Kata, as_json: bool) -> int | None:
     marks = {slug: verdict.get("clauses", {}).get(slug, UNTESTED) for slug in clauses}
     outdated = bool(verdict) and not fresh(kata, verdict)
     if as_json:
-        listed = [{"clause": slug, "sentence": text, "mark": marks[slug]} for slug, text in clauses.items()]
+        core = specification.core_clauses(kata.address)
+        listed = [
+            {"clause": slug, "tier": "core" if slug in core else "further", "sentence": text, "mark": marks[slug]}
+            for slug, text in clauses.items()
+        ]
         data = {"kata": kata.address, "title": kata.title, "clauses": listed, "outdated": outdated}
         data |= {"not_allowed": list(specification.not_allowed(kata.address)), "stub": stub}
         terminal.say_json(data)

@@ -5,9 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import IO, Any
 
@@ -116,6 +117,24 @@ def columns() -> int:
 def interactive() -> bool:
     """Whether somebody sits in front of the screen."""
     return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def resized(hear: Callable[[], None]) -> Iterator[None]:
+    """Within, `hear` is called when the terminal gets another size, where the system says so."""
+    if not hasattr(signal, "SIGWINCH"):
+        yield
+        return
+    before = signal.signal(signal.SIGWINCH, lambda *_: hear())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command of dojo whose output is shown within another one: its width, and no colour."""
+    return {**os.environ, "COLUMNS": str(columns()), "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8:replace"}
 
 
 @contextlib.contextmanager

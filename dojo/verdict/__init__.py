@@ -1,3 +1,6 @@
-"""Run a kata"s tests in a process of their own, judge what came out, and explain it."""
+"""Run the tests of a kata in a process of their own, judge what came out, and explain it."""
 
-__all__ = ["child", "diagnosis", "explain", "recording", "reporting", "running"]
+__all__ = [
+    "child", "command", "diagnosis", "explain", "judging", "memory", "record", "recording", "render", "reporting",
+    "results", "run", "supervision", "tiers", "waiting",
+]  # fmt: skip

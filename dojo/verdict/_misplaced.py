@@ -1,10 +1,11 @@
-"""Names of the specification that a learner's file does not have where they belong: renamed, or indented wrongly."""
+"""What is wrong with a learner's file as a text: names renamed or indented wrongly, empty bodies, odd bytes."""
 
 import ast
 import difflib
 
 from dojo import ROOT
 from dojo.catalog import specification
+from dojo.system.files import read_regular
 
 
 def missing_name(address: str, name: str) -> list[str]:
@@ -13,9 +14,49 @@ def missing_name(address: str, name: str) -> list[str]:
     own = {node.name: node.lineno for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     asked = specification.public_names(address)
     lines = [f"katas/{address}.py defines no {name}"]
+    if name not in own and name in {alias for node in body for alias in _aliases(node)}:
+        lines.append(f"{name} is there only as another name of something else: write it with def or class")
     for near in difflib.get_close_matches(name, [other for other in own if other not in asked], 1, 0.5):
         lines.append(f"it has {near} in line {own[near]}: was {name} renamed? The tests need its name as specified")
     return lines
+
+
+def line_of_empty(address: str, what: str) -> int:
+    """The line of a function of the learner's whose body is nothing but `pass` or `...`; 0 where it has code.
+
+    what: "the result of Gate.forward".
+    """
+    name = tuple(what.rpartition(" ")[2].split("."))
+    for node in ast.walk(parsed(learners_source(address))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name[-1]:
+            written = [part for part in node.body if not isinstance(part, ast.Pass)]
+            if all(isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) for part in written):
+                return node.lineno
+    return 0
+
+
+def wrong_byte(address: str) -> tuple[int, str, str] | None:
+    """The line of the first byte that makes a file no text, what it is, and what to do; None where all is text."""
+    content = learners_bytes(address)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return 1, "it is UTF-16", "Save it as UTF-8."
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return line, f"the byte 0x{content[error.start]:02x} is not UTF-8", "Save it as UTF-8, or delete that byte."
+    if b"\0" in content:
+        return content.count(b"\n", 0, content.index(b"\0")) + 1, "it holds a NUL byte", "Delete that byte."
+    return None
+
+
+def _aliases(node: ast.AST) -> list[str]:
+    """The names that an import or an assignment gives."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [alias.asname or alias.name for alias in node.names]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return []
 
 
 def misplaced(address: str) -> list[str]:
@@ -60,10 +101,14 @@ def definitions(tree: ast.Module) -> list[tuple[tuple[str, ...], int]]:
 
 
 def learners_source(address: str) -> str:
+    return learners_bytes(address).decode(errors="replace")
+
+
+def learners_bytes(address: str) -> bytes:
     try:
-        return (ROOT / "katas" / f"{address}.py").read_text(encoding="utf-8", errors="replace")
+        return read_regular(ROOT / "katas" / f"{address}.py")
     except OSError:
-        return ""
+        return b""
 
 
 def parsed(source: str) -> ast.Module:

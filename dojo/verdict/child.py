@@ -1,39 +1,87 @@
 """A pytest plugin for the process that `dojo test` starts: it can be asked where it is, and it cannot outlive its time.
 
-KATA_STACK names the file for the stack, KATA_DEADLINE the time (seconds since the epoch) at which the run is over.
+KATA_STACK names the file for the stack, KATA_DEADLINE the time (seconds since the epoch) at which the run is over; it
+is empty for a process that waits (dojo/verdict/waiting.py).
 """
 
+import builtins
 import contextlib
 import faulthandler
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable
+from typing import NoReturn, TextIO
+
+import pytest
 
 LARGEST_FILE = 1 << 29  # 512 MB: what a test prints lies in a file that the parent cannot see on every system
 GRACE = 5
+SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
+DUMPS: list[TextIO] = []
 
 
-def prepare(stack: str, deadline: float) -> None:
-    """Set up the dump of the stack, and the limits that hold even when the parent has been killed."""
+def dump_when_asked(stack: str) -> None:
+    """On a signal, write the stack of every thread into a file."""
     # The handler writes into the file until the process ends.
     file = open(stack, "w", encoding="utf-8")  # noqa: SIM115
-    left = max(deadline - time.time(), 1)
     if hasattr(signal, "SIGUSR1"):
         # A signal and no timer: a timer is a thread, and a process with threads forks with a warning.
         faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
-        import resource
-
-        for limit, value in (
-            (resource.RLIMIT_CPU, int(left + GRACE) * (os.cpu_count() or 1)),
-            (resource.RLIMIT_FSIZE, LARGEST_FILE),
-        ):
-            hard = resource.getrlimit(limit)[1]
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
     else:
-        faulthandler.dump_traceback_later(left, file=file)
+        DUMPS.append(file)
+
+
+def limit(deadline: float) -> None:
+    """The limits that hold even when the parent has been killed."""
+    left = max(deadline - time.time(), 1)
+    if not hasattr(signal, "SIGUSR1"):
+        faulthandler.dump_traceback_later(left, file=DUMPS[-1])
+        return
+    import resource
+
+    for what, value in (
+        (resource.RLIMIT_CPU, int(left + GRACE) * (os.cpu_count() or 1)),
+        (resource.RLIMIT_FSIZE, LARGEST_FILE),
+    ):
+        hard = resource.getrlimit(what)[1]
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+class NobodyThere(Exception):
+    """Code under test waits for somebody to type. Its text is the call."""
+
+
+def refuse(call: str) -> Callable[..., NoReturn]:
+    def wait(*_: object, **__: object) -> NoReturn:
+        raise NobodyThere(call)
+
+    return wait
+
+
+def end_with_the_parent() -> None:
+    """On Linux, be killed when the parent dies, even if that was killed itself."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """Let what waits for a person fail at once: nobody sees its question."""
+    import pdb
+
+    builtins.input = refuse("input()")
+    pdb.set_trace = refuse("pdb.set_trace()")
+    sys.breakpointhook = refuse("breakpoint()")
 
 
 if "KATA_STACK" in os.environ:
+    end_with_the_parent()
     # Taken out of the environment: what the tests start in turn shall not write into the same file.
-    prepare(os.environ.pop("KATA_STACK"), float(os.environ.pop("KATA_DEADLINE")))
+    dump_when_asked(os.environ.pop("KATA_STACK"))
+    if deadline := os.environ.pop("KATA_DEADLINE"):
+        limit(float(deadline))

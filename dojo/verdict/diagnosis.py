@@ -51,7 +51,13 @@ class Named:
 def diagnosis(address: str, probe: Probe) -> Named:
     """The known mistakes that the served kata shows. It takes as long as the probe takes."""
     kata = importlib.import_module("katas." + address.replace("/", "."))
-    return named(answers(kata, probe), recalled(address, lambda: grouped(known(address, probe))))
+    return named(answers(kata, probe), prepared(address, probe))
+
+
+def prepared(address: str, probe: Probe) -> Groups:
+    """What a diagnosis compares with: worked out, or recalled from the last time."""
+    found: Groups = recalled(address, lambda: grouped(known(address, probe)))
+    return found
 
 
 def known(address: str, probe: Probe) -> dict[str, Parts]:

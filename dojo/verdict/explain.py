@@ -13,10 +13,19 @@ from dojo.catalog.stubs import NOT_WRITTEN
 from dojo.learner.store import shown
 from dojo.serving.annotations import Mismatch
 from dojo.serving.finder import KataUnavailable, address_of, served_files
-from dojo.serving.restrictions import NEVER_IMPORTED, NotAllowed
-from dojo.verdict._misplaced import misplaced, missing_name
+from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, STAR, USES, NotAllowed
+from dojo.system.files import NotRegular
+from dojo.verdict._misplaced import line_of_empty, misplaced, missing_name, wrong_byte
+from dojo.verdict.child import NobodyThere
 
 UNWRITTEN, UNUSABLE, WRONG = "unwritten", "unusable", "wrong"
+WHY_NOT_ALLOWED = {
+    USES: "The specification of {} asks you to write this yourself.",
+    IMPORTS: "A kata imports neither the reference nor the tests and their tools.",
+    CHANGES: "A kata changes nothing in other modules: the tests use them too.",
+    DETOUR: "A kata calls what it needs by its name.",
+    STAR: "A kata names what it imports.",
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class Failure:
 
 def explained(failure: Failure) -> Explanation:
     """The explanation of the first kind that fits; the last one always fits."""
-    for kind in (_unavailable, _not_written, _misplaced, _mismatch, _no_super):
+    for kind in (_unavailable, _not_written, _misplaced, _mismatch, _no_super, _waits):
         if found := kind(failure):
             return found
     return _error(failure)
@@ -105,22 +114,17 @@ def _unavailable(failure: Failure) -> Explanation | None:
         case SyntaxError() as cause:
             return _syntax_error(failure, cause)
         case NotAllowed() as cause:
-            headline, *others = [f"{failure.file}:{line} uses {what}" for what, line in cause.uses[:4]]
-            why = _why_not_allowed(failure, cause.uses[0][0])
+            headline, *others = [f"{failure.file}:{line} {verb} {name}" for verb, name, line in cause.uses[:4]]
+            why = WHY_NOT_ALLOWED[cause.uses[0].verb].format(failure.name)
             return Explanation(UNUSABLE, headline, (*others, why), next=test)
+        case NotRegular() as cause:
+            headline = f"{failure.file} is not used: {cause}"
+            return Explanation(UNUSABLE, headline, ("A kata is a regular file with your own code.",), next=test)
         case FileNotFoundError(filename=name) if str(name) == str(ROOT / failure.file):
             return Explanation(UNUSABLE, f"{failure.file} is missing", next=f"dojo reset {failure.name}")
         case cause:
             headline = f"{failure.file} raises an error while it is loaded"
             return Explanation(UNUSABLE, headline, (first_line(cause),), **_own_line(frames_of(cause)), next=test)
-
-
-def _why_not_allowed(failure: Failure, what: str) -> str:
-    if what in NEVER_IMPORTED:
-        return "A kata uses neither the reference nor the tests and their tools."
-    if what.startswith("changing "):
-        return "A kata changes nothing in other modules: the tests use them too."
-    return f"The specification of {failure.name} asks you to write this yourself."
 
 
 def _not_written(failure: Failure) -> Explanation | None:
@@ -147,6 +151,10 @@ def _mismatch(failure: Failure) -> Explanation | None:
     error = failure.error
     if not isinstance(error, Mismatch):
         return None
+    if error.is_none and (line := line_of_empty(failure.address, error.what)):
+        function = error.what.removeprefix("the result of ")
+        headline = f"not written yet: {failure.file}:{line} {function} has no code but `pass`"
+        return Explanation(UNWRITTEN, headline, next=f"dojo spec {failure.name}")
     if error.is_none:
         function = error.what.removeprefix("the result of ")
         seen = f"{error.what} is None: does every path through {function} end in a `return`?"
@@ -161,6 +169,17 @@ def _no_super(failure: Failure) -> Explanation | None:
         return None
     advice = "`super().__init__()` has to be the first line of __init__: only then can a module hold its parts."
     return _wrong(failure, first_line(failure.error), advice, own=True)
+
+
+def _waits(failure: Failure) -> Explanation | None:
+    """A call that waits for somebody to type was left in the code."""
+    if not isinstance(failure.error, NobodyThere):
+        return None
+    advice = f"Take it out, or debug with `dojo test {failure.name} --pdb`."
+    headline = f"{failure.error} is in your code, and nobody can answer it while tests run"
+    return Explanation(
+        UNUSABLE, headline, (advice,), **_own_line(failure.frames), next=f"dojo test {failure.name} --pdb"
+    )
 
 
 def _error(failure: Failure) -> Explanation:
@@ -198,8 +217,11 @@ def _own_line(frames: Sequence[Frame]) -> dict[str, Any]:
 def _syntax_error(failure: Failure, error: SyntaxError) -> Explanation:
     """File, line and a caret, as Python shows them."""
     test = f"dojo test {failure.name}"
+    if wrong := wrong_byte(failure.address):
+        line, what, advice = wrong
+        return Explanation(UNUSABLE, f"{failure.file}:{line} is not text: {what}", (advice,), next=test)
     if error.lineno is None:
-        return Explanation(UNUSABLE, f"{failure.file} is not UTF-8 text", ("Save it as UTF-8.",), next=test)
+        return Explanation(UNUSABLE, f"{failure.file} is not valid Python: {error.msg}", next=test)
     code: tuple[str, ...] = ()
     if error.text:
         text = error.text.rstrip("\n")

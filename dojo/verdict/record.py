@@ -10,7 +10,7 @@ from dojo.verdict.explain import Explanation
 
 
 @dataclass(frozen=True)
-class Test:
+class Outcome:
     """The outcome of one test, or of one of its cases: `id` tells the cases of a test apart."""
 
     name: str
@@ -31,7 +31,7 @@ class Test:
 class Record:
     """What was recorded: the outcomes, the test that started last and when, whether the last test has ended."""
 
-    tests: list[Test] = field(default_factory=list)
+    tests: list[Outcome] = field(default_factory=list)
     started: str = ""
     started_at: float = 0.0
     whole: bool = False
@@ -56,7 +56,7 @@ def read(path: Path, secret: str) -> Record:
             case {"record": "start", "test": str(name), "at": float(at)}:
                 record.started, record.started_at, record.whole = name, at, False
             case {"record": "test", "test": str(name), "outcome": str(outcome)}:
-                record.tests.append(_test(name, outcome, line))
+                record.tests.append(_outcome(name, outcome, line))
             case {"record": "end"}:
                 record.whole = True
             case {"record": "named"}:
@@ -64,10 +64,12 @@ def read(path: Path, secret: str) -> Record:
     return record
 
 
-def _test(name: str, outcome: str, line: dict[str, Any]) -> Test:
+def _outcome(name: str, outcome: str, line: dict[str, Any]) -> Outcome:
     explanation = Explanation.of(line["explanation"]) if line.get("explanation") else None
     printed, clause = tuple(line.get("printed", ())), line.get("clause") or ""
-    return Test(name, line.get("id", name), clause, outcome, line.get("why", ""), explanation, printed, line["seconds"])
+    return Outcome(
+        name, line.get("id", name), clause, outcome, line.get("why", ""), explanation, printed, line["seconds"]
+    )
 
 
 def _json(line: bytes) -> Any:

@@ -5,13 +5,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata
 from dojo.learner.standing import FAILED, GREEN, PASSED, RED, command_for, next_of, standings
 from dojo.system import terminal
 from dojo.system.terminal import Part
 from dojo.verdict.command import FURTHER
 from dojo.verdict.diagnosis import fails, sentences
 from dojo.verdict.explain import UNWRITTEN, WRONG, Explanation
-from dojo.verdict.record import Test
+from dojo.verdict.record import Outcome
 from dojo.verdict.run import Verdict
 
 WIDEST = 110
@@ -20,24 +21,24 @@ INDENT = "  "
 Line = Sequence[Part]
 
 
-def as_text(explanation: Explanation, names: Sequence[str] = ()) -> str:
+def as_text(found: Explanation, names: Sequence[str] = ()) -> str:
     """An explanation as plain text, for pytest and for editors."""
-    lines = ["".join(part if isinstance(part, str) else part[0] for part in line) for line in _told(explanation, names)]
-    return "\n".join([*lines, f"next: {explanation.next}"] if explanation.next else lines)
+    lines = ["".join(part if isinstance(part, str) else part[0] for part in line) for line in explanation(found, names)]
+    return "\n".join([*lines, f"next: {found.next}"] if found.next else lines)
 
 
-def _told(explanation: Explanation, names: Sequence[str] = (), width: int = IN_A_PIPE) -> Iterable[Line]:
+def explanation(found: Explanation, names: Sequence[str] = (), width: int = IN_A_PIPE) -> Iterable[Line]:
     """An explanation in lines, all but what to do next."""
-    first, *more = terminal.wrapped(_printable(explanation.headline), width, "", INDENT)
+    first, *more = terminal.wrapped(_printable(found.headline), width, "", INDENT)
     slug, colon, rest = first.partition(": ")
     yield [(f"{slug}:", "bold red"), f" {rest}"] if colon and " " not in slug else [(first, "bold")]
     yield from ([line] for line in more)
-    for line in explanation.code:
+    for line in found.code:
         yield [INDENT * 2, terminal.cut(_printable(line), width - 2 * len(INDENT))]
-    if explanation.place:
-        place = f"your line: {explanation.place}  "
-        yield [INDENT, place, terminal.cut(_printable(explanation.line), width - len(INDENT + place))]
-    for detail in explanation.details:
+    if found.place:
+        place = f"your line: {found.place}  "
+        yield [INDENT, place, terminal.cut(_printable(found.line), width - len(INDENT + place))]
+    for detail in found.details:
         yield from ([line] for line in terminal.wrapped(_printable(detail), width, INDENT, INDENT * 2))
     yield from named(names, width)
 
@@ -72,6 +73,11 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
     return [*lines, [], *count(found, width), *skips(found, width)]
 
 
+def heading(kata: Kata, width: int) -> list[Line]:
+    """The title of a kata, and its file."""
+    return [_heading(kata.title, f"katas/{kata.address}.py", width)]
+
+
 def _heading(title: str, where: str, width: int) -> Line:
     gap = max(min(width, 80) - len(title) - len(where), 2)
     return [(title, "bold"), " " * gap, (where, "dim")]
@@ -94,17 +100,17 @@ def marks(found: dict[str, str], width: int, heading: str = "") -> list[Line]:
 def failures(found: Verdict, width: int, verbose: bool) -> list[Line]:
     """What is not written yet, the first failure in full, and the other clauses in a line each."""
     explained = [(test, test.explanation) for test in found.failures if test.explanation]
-    unwritten = [explanation for _, explanation in explained if explanation.kind == UNWRITTEN]
-    rest = [(test, explanation) for test, explanation in explained if explanation.kind != UNWRITTEN]
+    unwritten = [one for _, one in explained if one.kind == UNWRITTEN]
+    rest = [(test, one) for test, one in explained if one.kind != UNWRITTEN]
     lines: list[Line] = [[]] if unwritten else []
-    for explanation in dict.fromkeys(unwritten):
-        lines += _told(explanation, width=width)
+    for one in dict.fromkeys(unwritten):
+        lines += explanation(one, width=width)
     shown: set[Explanation] = set()
-    for test, explanation in rest:
-        if explanation in shown or (shown and not verbose):
+    for test, one in rest:
+        if one in shown or (shown and not verbose):
             continue
-        shown.add(explanation)
-        lines += [[], *([[(test.id, "dim")]] if verbose else []), *_told(explanation, names_of(found, test), width)]
+        shown.add(one)
+        lines += [[], *([[(test.id, "dim")]] if verbose else []), *explanation(one, names_of(found, test), width)]
         lines += [[INDENT, "your code printed:"]] if test.printed else []
         lines += [[INDENT * 2, _printable(line)] for text in test.printed for line in text.splitlines()]
     if rest and not verbose:
@@ -113,11 +119,11 @@ def failures(found: Verdict, width: int, verbose: bool) -> list[Line]:
     return [*lines, *([_printable(test.why)] for test in outside[:1])]
 
 
-def names_of(found: Verdict, test: Test) -> list[str]:
+def names_of(found: Verdict, test: Outcome) -> list[str]:
     return sentences(found.kata.address, test.id, found.named) if found.named else []
 
 
-def _others(failed: Sequence[Test], width: int) -> list[Line]:
+def _others(failed: Sequence[Outcome], width: int) -> list[Line]:
     """The clauses that failed beside the first one, those with the same words in one line."""
     first, groups = failed[0], defaultdict[str, list[str]](list)
     told = {first.clause}
@@ -134,7 +140,7 @@ def _others(failed: Sequence[Test], width: int) -> list[Line]:
     return lines
 
 
-def _essence(test: Test, first: Test) -> str:
+def _essence(test: Outcome, first: Outcome) -> str:
     """One line that says why a test failed; empty where it says nothing that the first failure did not say."""
     explanation = test.explanation
     if explanation is None or explanation == first.explanation:

@@ -3,8 +3,6 @@
 import contextlib
 import importlib.util
 import os
-import secrets
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +12,11 @@ from dojo import ROOT
 from dojo.catalog import specification
 from dojo.catalog.curriculum import Kata
 from dojo.learner.standing import FAILED, GREEN, NONE, RED, UNTESTED, hash_of
-from dojo.verdict.command import CORE, FURTHER, OFFER, Request, expected_tests, folder_for_a_run
+from dojo.verdict.command import CORE, FURTHER, OFFER, Request, expected_tests, skip_reasons
 from dojo.verdict.diagnosis import Named
 from dojo.verdict.judging import Evidence, judge, judge_record, marks_of
-from dojo.verdict.record import Record, Test, read
-from dojo.verdict.supervision import Ended, Limits, supervise
+from dojo.verdict.record import Outcome, Record, read
+from dojo.verdict.supervision import Ended, Limits, Prepared, prepare, supervise
 
 TAIL = 100_000  # bytes of pytest's own output that are kept
 
@@ -35,7 +33,7 @@ class Verdict:
     tiers: str = CORE
     outcome: str = NONE
     why: list[str] = field(default_factory=list)
-    tests: list[Test] = field(default_factory=list)
+    tests: list[Outcome] = field(default_factory=list)
     clauses: dict[str, str] = field(default_factory=dict)
     complete: bool | None = None
     named: Named | None = None
@@ -61,10 +59,11 @@ class Verdict:
         return {slug: self.clauses.get(slug, UNTESTED) for slug in specification.further_clauses(self.kata.address)}
 
     @property
-    def failures(self) -> list[Test]:
-        """The failed tests in the order of the specification."""
+    def failures(self) -> list[Outcome]:
+        """The failed tests of the clauses that decide, in the order of the specification."""
         order = list(self.clauses)
-        failed = [test for test in self.tests if test.outcome == FAILED]
+        aside = {} if self.tiers == FURTHER else self.further
+        failed = [test for test in self.tests if test.outcome == FAILED and test.clause not in aside]
         return sorted(failed, key=lambda test: order.index(test.clause) if test.clause in order else len(order))
 
     def as_progress(self) -> dict[str, Any]:
@@ -80,37 +79,48 @@ class Watcher:
     def counted(self, done: int, of: int) -> None:
         """So many tests of how many have their outcome."""
 
+    def marked(self, record: Record) -> None:
+        """The record so far."""
+
+    def cancelled(self) -> bool:
+        """Whether the run should end at once, without a verdict."""
+        return False
+
     def judged(self, verdict: Verdict) -> None:
         """The verdict stands; a diagnosis, or the further clauses, are still being worked on."""
 
 
-def run(request: Request, limits: Limits | None = None, watcher: Watcher | None = None) -> Verdict:
-    """Test a kata. Whatever ends this function (KeyboardInterrupt among it) ends every process of the run first."""
+def run(
+    request: Request, limits: Limits | None = None, watcher: Watcher | None = None, spare: Prepared | None = None
+) -> Verdict:
+    """Test a kata, in a process that was prepared or in a new one. Raises Cancelled, if the watcher says so.
+
+    Whatever ends this function (KeyboardInterrupt among it) ends every process of the run first.
+    """
     for package in ("psutil", "pytest"):
         if importlib.util.find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-    kata = request.kata
-    verdict = Verdict(
-        kata, request.tiers, borrowed=request.borrowed, source=hash_of(kata.stub), tests_hash=hash_of(kata.tests)
-    )
+    kata, limits, watcher = request.kata, limits or Limits(), watcher or Watcher()
+    verdict = Verdict(kata, request.tiers, borrowed=request.borrowed)
+    verdict.source, verdict.tests_hash = hash_of(kata.stub), hash_of(kata.tests)
     try:
-        expected = expected_tests(kata)
+        expected, reasons = expected_tests(kata), skip_reasons(kata)
     except (OSError, SyntaxError, ValueError) as error:
         verdict.why = [f"{kata.tests.relative_to(ROOT).as_posix()} cannot be read: {error}", "`dojo doctor` tells more"]
         return verdict
     try:
-        folder = folder_for_a_run()
+        prepared = spare or prepare(request, limits)
     except OSError as error:
         verdict.why = [f"there is no room for temporary files: {error.strerror or error}"]
         return verdict
-    running = _Run(request, verdict, expected, watcher or Watcher(), folder / "record")
     try:
-        running.record.write_text(running.secret, encoding="utf-8")
-        ended = supervise(request, limits or Limits(), folder, running.look)
-        left = read(running.record, running.secret), ended, _tail(folder / "output"), _tail(folder / "stack")
-        running.end(Evidence(kata, expected, *left))
+        running = _Run(request, verdict, expected, reasons, watcher, prepared.record, prepared.secret)
+        ended = supervise(prepared, limits, running.look, watcher.cancelled)
+        output, stack = _tail(prepared.folder / "output"), _tail(prepared.folder / "stack")
+        record = read(prepared.record, prepared.secret)
+        running.end(Evidence(kata, expected, record, ended, output, stack, reasons))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        prepared.close()
     return verdict
 
 
@@ -121,9 +131,10 @@ class _Run:
     request: Request
     verdict: Verdict
     expected: dict[str, str]
+    reasons: tuple[str, ...]
     watcher: Watcher
     record: Path
-    secret: str = field(default_factory=secrets.token_hex)
+    secret: str
     begun: float = field(default_factory=time.monotonic)
     stands: bool = False  # whether the outcome is known, whatever the process does after that
 
@@ -137,10 +148,12 @@ class _Run:
         """Read what was recorded so far, and tell the verdict as soon as it stands."""
         record = read(self.record, self.secret)
         self.watcher.counted(len(record.names), len(self.expected))
+        self.watcher.marked(record)
         if not self.stands and self.is_decided(record):
-            evidence = Evidence(self.verdict.kata, self.expected, record, Ended(0, "", time.monotonic() - self.begun))
+            ended = Ended(0, "", time.monotonic() - self.begun)
+            evidence = Evidence(self.verdict.kata, self.expected, record, ended, reasons=self.reasons)
             self.fill_in(evidence)
-            self.verdict.outcome, self.verdict.why = judge_record(record, evidence.tests_of(self.wanted))
+            self.verdict.outcome, self.verdict.why = judge_record(evidence, self.wanted)
             self.stands = True
             self.watcher.judged(self.verdict)
 

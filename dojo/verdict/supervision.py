@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import secrets
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from dojo import ROOT
-from dojo.system import terminal
+from dojo.system import terminal, vocabulary
 from dojo.verdict.command import Request, environment, supervised
 
 MEGABYTE = 1 << 20
 PATIENCE = 0.05  # seconds between two looks at the child
 LIMITS_EVERY = 4  # looks
+FOLDERS = "dojo-run-"  # how the names of runs' folders begin; the process id of their dojo follows
 LONGEST_DUMP = 2.0  # seconds that a child may take to say where it is
 
 
@@ -38,49 +42,101 @@ class Ended:
     seconds: float
 
 
-def supervise(request: Request, limits: Limits, folder: Path, look: Callable[[], None]) -> Ended:
-    """Start the child and watch it until it ends or goes over a limit; `look` is called again and again meanwhile.
+class Cancelled(Exception):
+    """Somebody asked to end the run before it came to a verdict."""
 
-    In the folder are `record`, with the run's secret, and afterwards `output` and `stack`.
+
+@dataclass
+class Prepared:
+    """A process that tests a kata, and the folder with its record, output and stack. `close` ends it and removes all.
+
+    waits: it has loaded what depends on no kata, and begins when it is told to.
     """
-    begun = time.monotonic()
-    process = _started(request, limits, folder)
+
+    request: Request
+    process: subprocess.Popen[bytes]
+    folder: Path
+    secret: str
+    waits: bool
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "record"
+
+    def begin(self, limits: Limits) -> None:
+        """Let a waiting process begin; a process that does not wait has begun."""
+        if self.waits and self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.write(f"{time.time() + limits.seconds}\n".encode())
+                self.process.stdin.close()
+
+    def close(self) -> None:
+        end_tree(self.process)
+        _end_strays(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def prepare(request: Request, limits: Limits, waits: bool = False) -> Prepared:
+    """Start the process that tests a kata. Raises OSError where there is no room for its files."""
+    _sweep()
+    folder, secret = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-")), secrets.token_hex()
+    try:
+        (folder / "record").write_text(secret, encoding="utf-8")
+        (folder / "tmp").mkdir()
+        variables = environment(
+            COLUMNS=str(terminal.columns() - 1),
+            KATA_RECORD=str(folder / "record"),
+            KATA_STACK=str(folder / "stack"),
+            KATA_DEADLINE="" if waits else str(time.time() + limits.seconds),
+            # What tests write goes to the run's own folder, and ends with it.
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder / "tmp")),
+            HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"),
+            TIKTOKEN_CACHE_DIR=str(vocabulary.folder() or ""),
+        )
+        apart: dict[str, Any] = {"start_new_session": True}
+        if os.name == "nt":
+            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
+        with open(folder / "output", "wb") as output:
+            process = subprocess.Popen(
+                supervised(request, folder, waits),
+                cwd=ROOT,
+                env=variables,
+                stdin=subprocess.PIPE if waits else subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                **apart,
+            )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Prepared(request, process, folder, secret, waits)
+
+
+def supervise(
+    prepared: Prepared, limits: Limits, look: Callable[[], None], cancelled: Callable[[], bool] = lambda: False
+) -> Ended:
+    """Let the child run until it ends or goes over a limit; `look` is called again and again meanwhile.
+
+    Raises Cancelled. Whatever ends this function ends every process of the run first.
+    """
+    begun, process = time.monotonic(), prepared.process
+    prepared.begin(limits)
     try:
         over, looks = "", 0
         while process.poll() is None and not over:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
+            if cancelled():
+                raise Cancelled
             look()
             looks += 1
             if looks % LIMITS_EVERY == 0:
-                over = _over(process.pid, folder, limits, time.monotonic() - begun)
+                over = _over(process.pid, prepared.folder, limits, time.monotonic() - begun)
         if over and process.poll() is None:
-            _ask_where(process, folder / "stack")
+            _ask_where(process, prepared.folder / "stack")
         return Ended(process.poll() or 0, over, time.monotonic() - begun)
     finally:
         end_tree(process)
-
-
-def _started(request: Request, limits: Limits, folder: Path) -> subprocess.Popen[bytes]:
-    variables = environment(
-        COLUMNS=str(terminal.columns() - 1),
-        KATA_RECORD=str(folder / "record"),
-        KATA_STACK=str(folder / "stack"),
-        KATA_DEADLINE=str(time.time() + limits.seconds),
-    )
-    apart: dict[str, Any] = {"start_new_session": True}
-    if os.name == "nt":
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
-    with open(folder / "output", "wb") as output:
-        return subprocess.Popen(
-            supervised(request, folder),
-            cwd=ROOT,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            **apart,
-        )
 
 
 def end_tree(process: subprocess.Popen[bytes]) -> None:
@@ -99,6 +155,37 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
             member.kill()
     process.wait()
     psutil.wait_procs(family, timeout=2)
+
+
+def _end_strays(folder: Path) -> None:
+    """End what a run started and set free: it carries the run's folder in its environment."""
+    import psutil
+
+    if not Path("/proc/self/environ").exists():
+        return
+    mark = os.fsencode(folder)
+    for _ in range(5):
+        strays = []
+        for pid in psutil.pids():
+            with contextlib.suppress(OSError):
+                if mark in Path(f"/proc/{pid}/environ").read_bytes():
+                    strays.append(pid)
+        for pid in strays:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if not strays:
+            return
+        time.sleep(PATIENCE)
+
+
+def _sweep() -> None:
+    """Remove the folders of runs whose dojo was killed before it could."""
+    import psutil
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*-*"):
+        owner = folder.name.removeprefix(FOLDERS).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _over(pid: int, folder: Path, limits: Limits, seconds: float) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dojo import ROOT
+from dojo.cli import COMMANDS
 from tests.meta.scratch import DOUBLING
 
 OWN = "def double(number):\n    return number * 2  # mine: ᵀ\n"
@@ -249,6 +251,26 @@ def test_help_tells_the_exit_codes(toys):
     for code in ("0 ", "1 ", "2 ", "3 ", "130"):
         assert f"\n    {code}" in shown
     assert toys.run("dojo", "--version").stdout.startswith("dojo 0.")
+
+
+HELP = """
+import contextlib, io, sys
+from dojo.cli import COMMANDS, dojo
+words = sys.argv[1:]
+with contextlib.redirect_stdout(io.StringIO()):
+    dojo.main([*words, "--help"], standalone_mode=False)
+own = {name.split(".")[2] for name in sys.modules if name.startswith("dojo.commands.")}
+heavy = {"torch", "numpy", "pytest", "rich", "hypothesis", "matplotlib", "psutil", "pydoc_data"} & set(sys.modules)
+print(*sorted(own), "|", *sorted(heavy))
+"""
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_imports_nothing_that_it_does_not_need(command):
+    words = [sys.executable, "-c", HELP, *command.split()]
+    commands, heavy = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("|")
+    assert heavy.split() == [], f"dojo {command} --help imports {heavy}"
+    assert command or not commands.split(), f"the list of commands imports {commands}"
 
 
 def test_a_missing_list_of_katas_is_told(toys):

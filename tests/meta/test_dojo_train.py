@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from dojo.system import vocabulary
-from dojo.train import KATAS
+from dojo.train.ingredients import KATAS
 
 SIZES = {"vocab-size": 300, "context-length": 16, "emb-dim": 16, "n-heads": 2, "n-layers": 1, "epochs": 1}
 TINY = ["--story", "--device", "cpu", *(word for name, size in SIZES.items() for word in (f"--{name}", str(size)))]
@@ -20,12 +20,15 @@ TINY = ["--story", "--device", "cpu", *(word for name, size in SIZES.items() for
 def record(scratch, *addresses, outcome="green", mark="passed"):
     """Have the copy remember a verdict on katas as they are."""
     source = (
-        "import sys; from dojo import curriculum, progress; from dojo.learner.standing import hash_of\n"
+        "import sys\n"
+        "from dojo.catalog import curriculum\n"
+        "from dojo.learner import store\n"
+        "from dojo.learner.standing import hash_of\n"
         "for address in sys.argv[3:]:\n"
         "    kata = curriculum.find(address)\n"
         "    about = {'outcome': sys.argv[1], 'why': [], 'clauses': {'a': 'passed', 'b': sys.argv[2]}}\n"
         "    about |= {'source': hash_of(kata.stub), 'tests': hash_of(kata.tests)}\n"
-        "    progress.write(address, 'verdict', about)\n"
+        "    store.write(address, 'verdict', about)\n"
     )
     scratch.write("record.py", source)
     done = scratch.run("record", outcome, mark, *addresses)
