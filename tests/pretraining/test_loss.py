@@ -163,7 +163,7 @@ def probe(kata):
         "ignored": lambda: loss(logits, some),
         "another ignored": lambda: tried(lambda: loss(logits, targets, ignore_index=int(targets[0, 0]))),
         "gradient": lambda: tried(lambda: gradient(logits, targets)),
-        "nothing": lambda: str(tried(lambda: loss(logits, torch.full_like(targets, -100)))),
+        "nothing": lambda: str(tried(lambda: abs(loss(logits, torch.full_like(targets, -100))))),
         "ignored nan": lambda: str(loss(logits.where((some != -100)[..., None], math.nan), some)),
         "extreme": lambda: str(loss(torch.tensor([10_000.0, 9_999.0]), torch.tensor(1))),
         "far apart": lambda: str(loss(torch.tensor([200.0, 0.0]), torch.tensor(1))),
