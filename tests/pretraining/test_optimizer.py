@@ -194,7 +194,9 @@ def probe(kata):
         "closure's calls": lambda: with_closure(kind)[1:],
         "no closure": lambda: walk([1.0], [[0.5]], kind) is not None and kind(made((2,))).step(),
         "state": lambda: sorted(states()[1]),
-        "state's dtype": lambda: [str(v.dtype) for v in states(torch.float64)[1].values() if torch.is_tensor(v)],
+        "state's dtype": lambda: [
+            str(v.dtype) for v in states(torch.float64)[1].values() if torch.is_tensor(v) and v.ndim
+        ],
         **{way: lambda way=way: loaded(way) for way in WAYS},
         "sparse": sparse,
         **{f"{name} {value}": lambda case=(name, value): refused(*case) for name, value in REFUSED},
