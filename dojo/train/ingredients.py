@@ -9,7 +9,13 @@ MODEL = (
     "gpt/block",
     "gpt/model",
 )
-LOOP = ("pretraining/loss", "pretraining/optimizer", "pretraining/training", "pretraining/checkpoint")
+LOOP = (
+    "pretraining/loss",
+    "pretraining/optimizer",
+    "pretraining/schedule",
+    "pretraining/training",
+    "pretraining/checkpoint",
+)
 KATAS = (
     "text/bpe_training",
     "text/bpe_tokenizer",
