@@ -16,7 +16,7 @@ if not getattr(sys.modules.get("tests"), "__file__", str(ROOT)).startswith(str(R
         del sys.modules[name]
 
 pytest.register_assert_rewrite("tests.support")
-pytest_plugins = ["dojo.reporting"]
+pytest_plugins = ["dojo.verdict.tiers", "dojo.verdict.reporting"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(name): the clause of the specification that a test enforces")
     config.addinivalue_line("markers", "slow: of the mistakes, only those of the test's own clause are tried on it")
-    from dojo.serving import CHECKS, ROOMS, rooms
+    from dojo.serving.finder import CHECKS, ROOMS, rooms
 
     config.stash[BEFORE] = {name: os.environ.get(name) for name in (ROOMS, CHECKS)}
     os.environ[ROOMS] = json.dumps(rooms() | asked_for(config))
@@ -52,8 +52,8 @@ BEFORE = pytest.StashKey[dict[str, str | None]]()
 
 def asked_for(config: pytest.Config) -> dict[str, str]:
     """The rooms that the command line asks for."""
-    from dojo.curriculum import UnknownKata, find
-    from dojo.serving import mistakes_of
+    from dojo.catalog.curriculum import UnknownKata, find
+    from dojo.catalog.mistakes import mistakes_of
 
     rooms: dict[str, str] = {}
     if config.getoption("solutions"):

@@ -1,4 +1,4 @@
-"""The `dojo` command and the frame beneath the katas: serving, specification, stubs, telling, diagnosis."""
+"""The `dojo` command: it serves, tests and explains katas, and trains what a learner has written."""
 
 from pathlib import Path
 

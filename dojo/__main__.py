@@ -19,10 +19,10 @@ def main() -> None:
 def _without(package: str) -> int:
     """What can be done before the packages are installed: doctor's work, or one plain line."""
     if sys.argv[1:2] == ["doctor"]:
-        from dojo.doctor import main as doctor
+        from dojo.system.doctor import main as doctor
 
         return doctor(sys.argv[2:])
-    from dojo.missing import tell
+    from dojo.system.packages import tell
 
     return tell(package)
 

@@ -11,15 +11,17 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from dojo import ROOT, missing, screen
-from dojo.curriculum import Kata, NoCurriculum, UnknownKata, find, katas, short
-from dojo.progress import CannotSave
+from dojo import ROOT
+from dojo.catalog.curriculum import Kata, NoCurriculum, UnknownKata, find, katas, short
+from dojo.learner.store import CannotSave
+from dojo.system import packages, terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 GREEN, RED, USAGE, NO_VERDICT, INTERRUPTED = 0, 1, 2, 3, 130
 
 COMMANDS = (
+    "watch",
     "test",
     "spec",
     "hint",
@@ -107,7 +109,7 @@ class Dojo(click.Group):
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         if not standalone_mode:
             return click.Group.main(self, *args, standalone_mode=False, **extra)  # type: ignore[call-overload]
-        screen.prepare()
+        terminal.prepare()
         for name in ("SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 with contextlib.suppress(ValueError):  # not in the main thread
@@ -126,22 +128,22 @@ def _exit_code(run: Callable[[], Any]) -> int:
         _flush()
         return result if isinstance(result, int) else GREEN
     except (KeyboardInterrupt, click.Abort):
-        screen.say("\nstopped.", to_stderr=True)
+        terminal.say("\nstopped.", to_stderr=True)
         return INTERRUPTED
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f"  (`{context.command_path} --help` tells more)" if context and context.parent else ""
-        screen.say(("dojo: ", "bold red"), error.format_message(), (where, "dim"), to_stderr=True)
+        terminal.say(("dojo: ", "bold red"), error.format_message(), (where, "dim"), to_stderr=True)
         return error.exit_code if isinstance(error, click.UsageError) else USAGE
     except (NoCurriculum, CannotSave) as error:
-        screen.say(("dojo: ", "bold red"), str(error), to_stderr=True)
+        terminal.say(("dojo: ", "bold red"), str(error), to_stderr=True)
         return USAGE
     except ModuleNotFoundError as error:
         if error.name not in ("rich", "psutil", "pytest", "beartype", "jaxtyping", "hypothesis"):
             raise
-        return missing.tell(error.name)
+        return packages.tell(error.name)
     except BrokenPipeError:
-        screen.reader_gone(sys.stdout)
+        terminal.reader_gone(sys.stdout)
         return GREEN
     except Exception as error:
         return _blamed(error)
@@ -149,16 +151,17 @@ def _exit_code(run: Callable[[], Any]) -> int:
 
 def _blamed(error: Exception) -> int:
     """Tell an error that came out of a learner's file, which may be green and still not fit; raise any other."""
-    from dojo.telling import address_of, first_line, frames_of, own_line
+    from dojo.serving.finder import address_of
+    from dojo.verdict.explain import first_line, frames_of
 
     own = [frame for frame in frames_of(error) if frame.path.is_relative_to(ROOT / "katas")]
     if not own:
         raise error
-    screen.say(("dojo: ", "bold red"), first_line(error), to_stderr=True)
-    screen.say(*own_line(own), to_stderr=True)
+    terminal.say(("dojo: ", "bold red"), first_line(error), to_stderr=True)
+    terminal.say(f"your line: {own[-1].place}  {own[-1].code}", to_stderr=True)
     name = short(find(address_of(own[-1].path) or ""))
     told = f"next: dojo test {name}, or the same command with --solutions, which goes without your files"
-    screen.say(told, to_stderr=True)
+    terminal.say(told, to_stderr=True)
     return USAGE
 
 
@@ -166,7 +169,7 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        screen.reader_gone(sys.stdout)
+        terminal.reader_gone(sys.stdout)
 
 
 def kata_argument() -> Callable[[Command], Command]:
@@ -175,7 +178,7 @@ def kata_argument() -> Callable[[Command], Command]:
     def chosen(ctx: click.Context, param: click.Parameter, value: Kata | None) -> Kata | None:
         if value is not None or ctx.resilient_parsing:
             return value
-        from dojo.standing import next_of, standings
+        from dojo.learner.standing import next_of, standings
 
         upcoming = next_of(standings())
         if upcoming is None:
@@ -204,10 +207,10 @@ def confirmed(question: str, yes: bool) -> bool:
     """Ask, unless the answer was given with --yes. Without anybody to answer, that is an error of usage."""
     if yes:
         return True
-    screen.say(question, " [y/N] ", end="")
+    terminal.say(question, " [y/N] ", end="")
     answer = sys.stdin.readline()
     if not answer:
-        screen.say()
+        terminal.say()
         raise click.UsageError("nobody is there to answer: pass --yes if you mean it.")
     return answer.strip().lower() in ("y", "yes")
 
@@ -220,16 +223,16 @@ def warn_of_another_clone() -> None:
             if (folder / "katas" / "curriculum.toml").exists():
                 if not os.path.samefile(folder, ROOT):
                     line = f"note: this is the dojo of {ROOT}; for {folder} run `python -m dojo` there."
-                    screen.say((line, "yellow"), to_stderr=True)
+                    terminal.say((line, "yellow"), to_stderr=True)
                 return
 
 
 def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
     """Print the version that pyproject.toml states: it is right also where dojo is not installed."""
     if asked and not ctx.resilient_parsing:
-        from dojo.doctor import project
+        from dojo.system.doctor import project
 
-        screen.say(f"dojo {project().get('version', 'of an unknown version')}")
+        terminal.say(f"dojo {project().get('version', 'of an unknown version')}")
         ctx.exit()
 
 

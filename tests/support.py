@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from dojo import texts
-from dojo.serving import KataUnavailable
-from dojo.typed import unchecked
+from dojo.datasets import texts
+from dojo.serving.annotations import unchecked
+from dojo.serving.finder import KataUnavailable
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -63,7 +63,7 @@ def gpt2() -> tuple[Any, list[tuple[bytes, bytes]]]:
     """GPT-2's encoding of tiktoken and its merges; a test is skipped where they are not cached, for none may fetch."""
     import tiktoken
 
-    from dojo import vocabulary
+    from dojo.system import vocabulary
 
     place = vocabulary.folder()
     if place is None or not all(map(vocabulary.is_cached, vocabulary.FILES)):

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from docs.figures.style import save
 from dojo import ROOT
 from dojo.ladder import drawing
-from dojo.ladder.telling import from_json
+from dojo.ladder.report import from_json
 
 MEASURED = ROOT / "docs" / "measured" / "attention-cpu-float32.json"
 

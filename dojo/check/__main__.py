@@ -3,14 +3,14 @@
 import importlib
 import sys
 
-from dojo import missing
+from dojo.system import packages
 
 CHECKS = {
     "stubs": "katas/ is what solutions/ gives, and on the stubs every test fails",
     "mistakes": "every mistake fails its clause, every test is failed by a mistake, drawn mutants die",
     "hollow": "on the reference with every result zeroed no kata is green",
     "figures": "every figure is what its script draws",
-    "bench": "what is timed is right first, and the ratios hold",
+    "benchmarks": "what is timed is right first, and the ratios hold",
 }
 
 
@@ -22,9 +22,9 @@ def main(argv: list[str]) -> int:
         return 0 if name in ("-h", "--help") else 2
     sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     try:
-        return int(importlib.import_module(f"dojo.check.{name}").main(rest))
+        return int(importlib.import_module(f"dojo.check.check_{name}").main(rest))
     except ModuleNotFoundError as error:
-        return missing.tell(error.name or "?")
+        return packages.tell(error.name or "?")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import argparse
 
-from dojo.curriculum import Kata, UnknownKata, find, katas
+from dojo.catalog.curriculum import Kata, UnknownKata, find, katas
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:

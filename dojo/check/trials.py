@@ -27,10 +27,10 @@ MEMORY_LIMIT = 4 * 2**30
 
 @dataclass(frozen=True)
 class Trial:
-    """A kata's tests under some rooms; `brief` stops at the first failure and leaves the diagnosis out.
+    """A kata's tests under some rooms, without a diagnosis; `brief` stops at the first failure.
 
-    Of the tests marked slow, only those of the clause `breaks` run, where one is named; brief, they come last. `alone`,
-    no tests run but those of that clause.
+    Of the tests marked slow, only those of the clause `breaks` run, where one is named; brief, they come last. `alone`:
+    no tests run but those of that clause. `only`: no tests run but these.
     """
 
     address: str
@@ -38,18 +38,18 @@ class Trial:
     brief: bool = False
     breaks: str = ""
     alone: bool = False
+    only: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Result:
-    """What came of a trial: outcomes and told lines by test, or why there was no verdict.
+    """What came of a trial: outcomes and clauses by test, or why there was no verdict.
 
     `seconds` has how long each test took that is not marked slow.
     """
 
     outcomes: dict[str, str] = field(default_factory=dict)
     clauses: dict[str, str] = field(default_factory=dict)
-    told: dict[str, list[str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     ended: str = ""
 
@@ -148,12 +148,15 @@ class Worker:
 
 
 class Recorder:
-    """A pytest plugin that keeps each test's outcome, clause and told lines."""
+    """A pytest plugin that keeps each test's outcome and clause."""
 
     def __init__(self, trial: Trial) -> None:
         self.trial, self.result = trial, Result()
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self.trial.only:
+            items[:] = [item for item in items if item.nodeid.partition("::")[2] in self.trial.only]
+            return
         own = [item for item in items if item.get_closest_marker("clause").args == (self.trial.breaks,)]
         if self.trial.alone:
             items[:] = own
@@ -170,8 +173,6 @@ class Recorder:
         self.result.clauses[test] = properties.get("clause", "")
         if "slow" not in report.keywords:
             self.result.seconds[test] = report.duration
-        if report.failed:
-            self.result.told[test] = properties.get("told", [str(report.longrepr)])
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
@@ -182,19 +183,19 @@ def attempt(trial: Trial) -> Result:
     """Run a trial in this process, with a fresh load of the katas and of their test."""
     import pytest
 
-    from dojo.curriculum import find
-    from dojo.serving import ROOMS, forget
+    from dojo.catalog.curriculum import find
+    from dojo.serving.finder import ROOMS, forget
 
     forget()
     for name in [name for name in sys.modules if name.startswith("tests.") and name != "tests.support"]:
         del sys.modules[name]
     os.environ[ROOMS] = json.dumps(trial.rooms)
-    os.environ["KATA_BRIEF"] = "1" if trial.brief else ""
+    os.environ["KATA_BRIEF"] = "1"
     recorder = Recorder(trial)
     # Two of pytest's plugins collect garbage at the end of every run, which is a third of a trial's time, and looking
     # after log records is a seventh.
     left_out = ("cacheprovider", "logging", "randomly", "xdist", "unraisableexception", "threadexception")
-    options = ["--tb=no", *(word for name in left_out for word in ("-p", f"no:{name}"))]
+    options = ["--further", "--tb=no", *(word for name in left_out for word in ("-p", f"no:{name}"))]
     options += ["-x"] if trial.brief else []
     pytest.main([str(find(trial.address).tests), *options], plugins=[recorder])
     return recorder.result

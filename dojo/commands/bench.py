@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from dojo import devices, progress, screen
+from dojo.catalog.curriculum import find
 from dojo.cli import GREEN, RED, json_option
-from dojo.curriculum import find
-from dojo.standing import unfinished
+from dojo.learner import store
+from dojo.learner.standing import unfinished
+from dojo.system import devices, terminal
 
 WHAT = ("attention",)
 SECONDS = {True: 0.6, False: 3.0}  # that all variants share at one length for one pass, quick or not
@@ -47,14 +48,14 @@ def command(
     from dojo.ladder import classes
     from dojo.ladder.checks import checks
     from dojo.ladder.ladder import FAILED, SHAPES, climb, lengths_for
-    from dojo.ladder.telling import as_json as climbs_as_json
-    from dojo.ladder.telling import table
+    from dojo.ladder.report import as_json as climbs_as_json
+    from dojo.ladder.report import table
     from dojo.ladder.variants import YOURS, variants
 
     device = devices.chosen(device)
     own, why = (None, "") if solutions else classes.own(unfinished(find("attention/multihead")))
     rungs = variants(classes.reference(), own)
-    folder = out or progress.FOLDER / "bench"
+    folder = out or store.FOLDER / "bench"
     climbs = []
     with spinner(as_json) as tell:
         for heads, head_dim in SHAPES[: 1 if quick else None]:
@@ -75,17 +76,17 @@ def command(
     text = climbs_as_json(climbs, [str(check) for check in checked])
     files = write(folder, f"{what}-{device}-{dtype}{'-quick' if quick else ''}", text, climbs)
     if as_json:
-        screen.say(text, end="")
+        terminal.say(text, end="")
     else:
         for climbed in climbs:
             for line in table(climbed):
-                screen.say(line)
-            screen.say()
+                terminal.say(line)
+            terminal.say()
         for check in checked:
-            screen.say((str(check), "" if check.holds else "bold red"))
+            terminal.say((str(check), "" if check.holds else "bold red"))
         if why:
-            screen.say((f"yours is not on the ladder: {why}", "yellow"))
-        screen.say((f"written: {', '.join(progress.shown(file) for file in files)}", "dim"))
+            terminal.say((f"yours is not on the ladder: {why}", "yellow"))
+        terminal.say((f"written: {', '.join(store.shown(file) for file in files)}", "dim"))
     wrong = any(cell.state == FAILED and cell.variant == YOURS for climbed in climbs for cell in climbed.cells)
     return RED if wrong or not all(check.holds for check in checked) else GREEN
 
@@ -109,7 +110,7 @@ def write(folder: Path, name: str, text: str, climbs: list[Any]) -> list[Path]:
 @contextlib.contextmanager
 def spinner(silent: bool) -> Iterator[Callable[[str], None]]:
     """What is measured just now, and for how long it has been going on, while somebody looks."""
-    if silent or not screen.interactive():
+    if silent or not terminal.interactive():
         yield lambda what: None
         return
     from rich.console import Console

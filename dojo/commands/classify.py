@@ -2,9 +2,10 @@
 
 import click
 
-from dojo import devices, pieces, screen
-from dojo.finetune.messages import LABELS
-from dojo.finetune.settings import CLASSIFY, LORA
+from dojo.datasets.messages import LABELS
+from dojo.finetune.options import CLASSIFY, LORA
+from dojo.system import devices, terminal
+from dojo.train import pieces
 
 
 @click.command(short_help="Ask a fine-tuned model whether a message is wanted.")
@@ -28,6 +29,6 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     best = max(range(len(LABELS)), key=shares.__getitem__)
-    screen.say(
+    terminal.say(
         (LABELS[best], "bold red" if best else "bold green"), f"  {shares[best]:.0%} sure  ", (f"({run.name})", "dim")
     )

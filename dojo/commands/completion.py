@@ -2,7 +2,7 @@
 
 import click
 
-from dojo import screen
+from dojo.system import terminal
 
 WAYS = {
     "bash": 'eval "$(dojo completion bash)"    # in ~/.bashrc (bash 4.4 or newer)',
@@ -24,4 +24,4 @@ def command(shell: str) -> None:
 
     chosen = get_completion_class(shell)
     assert chosen is not None  # the choice lists what click knows
-    screen.say(chosen(dojo, {}, "dojo", "_DOJO_COMPLETE").source())
+    terminal.say(chosen(dojo, {}, "dojo", "_DOJO_COMPLETE").source())

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from dojo import curriculum, screen
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata
 from dojo.cli import RED, KataName, confirmed
-from dojo.curriculum import Kata
-from dojo.standing import is_done
+from dojo.learner.standing import is_done
+from dojo.system import terminal
 
 STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 
@@ -24,16 +25,16 @@ def command(kata: Kata, yes: bool) -> int | None:
     yours, theirs = f"katas/{kata.address}.py", f"solutions/{kata.address}.py"
     name = curriculum.short(kata)
     if not is_done(kata) and not confirmed(f"{name} is not green. Show the reference all the same?", yes):
-        screen.say(("next: ", "bold"), (f"dojo hint {name}", "bold cyan"))
+        terminal.say(("next: ", "bold"), (f"dojo hint {name}", "bold cyan"))
         return RED
     own, reference = lines_of(kata.stub, yours), lines_of(kata.solution, theirs)
     different = False
     for line in difflib.unified_diff(own, reference, yours, theirs, lineterm=""):
         different = True
         style = next((style for start, style in STYLES.items() if line.startswith(start)), "")
-        screen.say((line, style))
+        terminal.say((line, style))
     if not different:
-        screen.say(f"{yours} is the reference, line by line.")
+        terminal.say(f"{yours} is the reference, line by line.")
     return None
 
 

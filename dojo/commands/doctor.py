@@ -1,4 +1,4 @@
-"""`dojo doctor` as a command of the group; the work is in dojo/doctor.py, which needs nothing but Python."""
+"""`dojo doctor` as a command of the group; the work is in dojo/system/doctor.py, which needs nothing but Python."""
 
 import click
 
@@ -13,6 +13,6 @@ def command(fetch: bool, as_json: bool) -> int:
 
     The exit code is 1 where something that is needed is wrong.
     """
-    from dojo.doctor import report
+    from dojo.system.doctor import report
 
     return report(as_json, fetch)

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
-from dojo import ROOT, devices, progress, screen
+from dojo import ROOT
 from dojo.cli import GREEN, INTERRUPTED, Command, all_of
-from dojo.finetune.messages import Message, read_messages, split
-from dojo.finetune.settings import CLASSIFY, DEFAULTS, LORA, Settings
+from dojo.datasets.messages import Message, read_messages, split
+from dojo.finetune.options import CLASSIFY, DEFAULTS, LORA, Settings
+from dojo.learner import store
+from dojo.system import devices, terminal
 
 MESSAGES = ROOT / "data" / "messages.tsv"
 Parts = tuple[list[Message], list[Message], list[Message]]  # to learn from, to watch, and held out
@@ -90,7 +92,7 @@ def finetune(
     parts = messages_of(about)
     learned, watched, held_out = parts
     settings, from_run = Settings.of_data(about["settings"]), folder.latest(about["base"])
-    screen.say((from_run.name, "bold"), f"  learns {about['data']}, SHA-256 {about['sha256'][:12]}...")
+    terminal.say((from_run.name, "bold"), f"  learns {about['data']}, SHA-256 {about['sha256'][:12]}...")
     chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS)
     opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
     try:
@@ -100,7 +102,7 @@ def finetune(
     lengths = [len(made.tokenizer.encode(message.text)) for part in parts for message in part]
     made.max_length = about["max_length"] = min(max(lengths), made.max_length)
     if cut := sum(length > made.max_length for length in lengths):
-        screen.say((f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "yellow"))
+        terminal.say((f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "yellow"))
     run = begun or folder.new(name or kind)
     try:
         run.note(about)
@@ -111,15 +113,15 @@ def finetune(
         if not begun:
             shutil.rmtree(run.folder, ignore_errors=True)
         if isinstance(error, ValueError):
-            raise click.ClickException(f"{progress.shown(run.folder)}: {error}") from None
+            raise click.ClickException(f"{store.shown(run.folder)}: {error}") from None
         raise
-    screen.say()
+    terminal.say()
     return train(session, made, about, parts, save_every)
 
 
 def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_every: float) -> int:
     """Train to the end, or to Ctrl-C, and tell what came of it."""
-    from dojo.finetune import ending
+    from dojo.finetune import outcome
     from dojo.train import loop, narrating
 
     learned, watched, held_out = parts
@@ -131,8 +133,8 @@ def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_eve
 
         if not loop.learn(session, narrating.narrator(leads=True), save_every, remark):
             return INTERRUPTED
-    ending.tell(session, made, about, learned, held_out)
-    screen.say("next: ", ('dojo classify "You have won, call now"', "bold cyan"))
+    outcome.tell(session, made, about, learned, held_out)
+    terminal.say("next: ", ('dojo classify "You have won, call now"', "bold cyan"))
     return GREEN
 
 
@@ -142,7 +144,7 @@ def anew(kind: str, base: Any, data: Path, changes: dict[str, Any]) -> dict[str,
     return {
         "kind": kind,
         "base": base.name,
-        "data": progress.shown(data.resolve()),
+        "data": store.shown(data.resolve()),
         "path": str(data.resolve()),
         "sha256": sha256(data),
         "settings": settings.as_data(),

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from dojo import curriculum, devices, pieces, screen
+from dojo.catalog import curriculum
 from dojo.cli import Command, all_of
+from dojo.system import devices, terminal
+from dojo.train import pieces
 
 
 def model_options() -> Callable[[Command], Command]:
@@ -38,11 +40,11 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
     chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing)
     chosen.serve()
     for kata, why in chosen.wrong.items():
-        screen.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
+        terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
     own = (
         f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
     )
-    screen.say((f"{found.name if found else weights}; {own}", "dim"), to_stderr=True)
+    terminal.say((f"{found.name if found else weights}; {own}", "dim"), to_stderr=True)
     if weights:
         return saved.of_gpt2(weights, device), str(weights)
     assert found is not None
@@ -50,7 +52,7 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
 
 
 def testing(kata: curriculum.Kata) -> None:
-    screen.say((f"testing {kata.address} ...", "dim"), to_stderr=True)
+    terminal.say((f"testing {kata.address} ...", "dim"), to_stderr=True)
 
 
 @click.command(short_help="Let a model that you have trained go on with a text.")
@@ -79,9 +81,9 @@ def command(
     """
     speaker, _ = opened(run, weights, device, solutions)
     try:
-        screen.say((prompt, "bold"), end="")
+        terminal.say((prompt, "bold"), end="")
         for part in speaker.speak(prompt, max_tokens, temperature, top_k, top_p, seed):
-            screen.say(screen.harmless(part), end="")
-        screen.say()
+            terminal.say(terminal.harmless(part), end="")
+        terminal.say()
     except ValueError as error:
         raise click.ClickException(str(error)) from None

@@ -2,10 +2,12 @@
 
 import click
 
-from dojo import curriculum, progress, screen
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata
+from dojo.catalog.hints import rungs
 from dojo.cli import json_option, kata_argument
-from dojo.curriculum import Kata
-from dojo.pages import rungs
+from dojo.learner import store
+from dojo.system import terminal
 
 
 @click.command(short_help="Show a hint, one rung more each time.")
@@ -21,45 +23,45 @@ def command(kata: Kata, again: bool, reset: bool, as_json: bool) -> None:
     if not ladder:
         raise click.ClickException(f"docs/{kata.address}.md has no hints.")
     if reset:
-        progress.forget(kata.address, "hints")
+        store.forget(kata.address, "hints")
         if as_json:
-            screen.say_json({"kata": kata.address, "rung": 0, "of": len(ladder), "hints": []})
+            terminal.say_json({"kata": kata.address, "rung": 0, "of": len(ladder), "hints": []})
         else:
-            screen.say(f"the hints of {curriculum.short(kata)} begin again.")
+            terminal.say(f"the hints of {curriculum.short(kata)} begin again.")
         return
     seen = seen_so_far(kata, len(ladder))
     rung = max(seen, 1) if again else min(seen + 1, len(ladder))
     unsaved = "" if rung == seen else remember(kata, rung)
     if as_json:
         hints = [{"name": name, "text": text} for name, text in ladder[:rung]]
-        screen.say_json({"kata": kata.address, "rung": rung, "of": len(ladder), "hints": hints})
+        terminal.say_json({"kata": kata.address, "rung": rung, "of": len(ladder), "hints": hints})
         return
     name = curriculum.short(kata)
     for number, (title, text) in enumerate(ladder[:rung] if again else ladder[rung - 1 : rung], 1 if again else rung):
-        screen.say((title, "bold"), (f"  hint {number} of {len(ladder)} for {name}", "dim"))
-        screen.say()
-        for line in screen.prose(text):
-            screen.say(line)
-        screen.say()
+        terminal.say((title, "bold"), (f"  hint {number} of {len(ladder)} for {name}", "dim"))
+        terminal.say()
+        for line in terminal.prose(text):
+            terminal.say(line)
+        terminal.say()
     if rung < len(ladder):
-        screen.say(("more: ", "bold"), (f"dojo hint {name}", "bold cyan"))
+        terminal.say(("more: ", "bold"), (f"dojo hint {name}", "bold cyan"))
     else:
         line = f"that is the last hint. The page has the figure and the reasons: docs/{kata.address}.md"
-        screen.say((line, "dim"))
+        terminal.say((line, "dim"))
     if unsaved:
-        screen.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
+        terminal.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
 
 
 def seen_so_far(kata: Kata, most: int) -> int:
     """How many rungs were shown already."""
-    rung = progress.read(kata.address, "hints").get("rung")
+    rung = store.read(kata.address, "hints").get("rung")
     return min(max(rung, 0), most) if isinstance(rung, int) else 0
 
 
 def remember(kata: Kata, rung: int) -> str:
     """Keep how far the learner climbed; what stands in the way of it, in words."""
     try:
-        progress.write(kata.address, "hints", {"rung": rung})
-    except progress.CannotSave as error:
+        store.write(kata.address, "hints", {"rung": rung})
+    except store.CannotSave as error:
         return str(error)
     return ""

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from dojo import progress, screen
 from dojo.commands.generate import model_options, opened
+from dojo.learner import store
+from dojo.system import terminal
 
 
 @click.command(short_help="Draw what a model does with a text: where its heads look, what its layers would say.")
@@ -31,16 +32,16 @@ def command(
         seen = see(speaker, prompt)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    path = out or progress.FOLDER / "look.html"
+    path = out or store.FOLDER / "look.html"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page(seen, name), encoding="utf-8", newline="\n")
     except OSError as error:
-        raise progress.unwritten(path, error) from None
+        raise store.unwritten(path, error) from None
     if len(seen.tokens) == LONGEST:
-        screen.say((f"only the last {LONGEST} tokens are looked at.", "yellow"))
+        terminal.say((f"only the last {LONGEST} tokens are looked at.", "yellow"))
     for token, likely in list(zip(seen.guess.tokens, seen.guess.probabilities, strict=True))[:5]:
-        screen.say(f"{100 * likely:5.1f}%  ", (repr(token), "bold"))
-    screen.say("written: ", (progress.shown(path), "bold cyan"))
+        terminal.say(f"{100 * likely:5.1f}%  ", (repr(token), "bold"))
+    terminal.say("written: ", (store.shown(path), "bold cyan"))
     if open_it and not webbrowser.open(path.resolve().as_uri()):
-        screen.say("no browser was found: open the file in one.")
+        terminal.say("no browser was found: open the file in one.")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 
-from dojo import ROOT, curriculum, screen
+from dojo import ROOT
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata
 from dojo.cli import NO_VERDICT, kata_argument
-from dojo.curriculum import Kata
+from dojo.system import terminal
 
 
 @click.command(short_help="Open a kata in your editor.")
@@ -30,8 +32,8 @@ def command(kata: Kata, which: str | None) -> int | None:
         # "edit" and not "open": opening a Python file would run it.
         os.startfile(path, "edit" if path.suffix == ".py" else "open")
     elif words is None:
-        screen.say(str(path))
-        screen.say(("no editor was found: set EDITOR to yours, or open the path above", "dim"), to_stderr=True)
+        terminal.say(str(path))
+        terminal.say(("no editor was found: set EDITOR to yours, or open the path above", "dim"), to_stderr=True)
     else:
         return start(words, path)
     return None
@@ -57,13 +59,13 @@ def start(words: list[str], path: Path) -> int | None:
     program = shutil.which(words[0])
     if program is None:
         raise click.ClickException(f"the editor '{words[0]}' was not found. The file: {path}")
-    screen.say(f"opening {path.relative_to(ROOT).as_posix()} with {Path(program).stem}")
+    terminal.say(f"opening {path.relative_to(ROOT).as_posix()} with {Path(program).stem}")
     sys.stdout.flush()
     try:
         ended = subprocess.call([program, *words[1:], str(path)])
     except OSError as error:
         raise click.ClickException(f"'{words[0]}' could not be started: {error}. The file: {path}") from None
     if ended:
-        screen.say(f"'{words[0]}' ended with code {ended}. The file: {path}", to_stderr=True)
+        terminal.say(f"'{words[0]}' ended with code {ended}. The file: {path}", to_stderr=True)
         return NO_VERDICT
     return None

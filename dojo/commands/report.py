@@ -4,14 +4,28 @@ from pathlib import Path
 
 import click
 
-from dojo import curriculum, running, screen
+from dojo.catalog import curriculum
 from dojo.cli import json_option
 from dojo.commands import the_map
 from dojo.commands.test import remember
-from dojo.running import Limits, Verdict
-from dojo.standing import DONE, MISSING, NOT_STARTED, Standing, next_of, standings, unfinished
-from dojo.standing import GREEN as IS_GREEN
-from dojo.standing import NONE as NO_VERDICT
+from dojo.learner.standing import (
+    COMPLETE,
+    DONE,
+    FINISHED,
+    MISSING,
+    NOT_STARTED,
+    PASSED,
+    Standing,
+    command_for,
+    next_of,
+    standings,
+    unfinished,
+)
+from dojo.learner.standing import GREEN as IS_GREEN
+from dojo.learner.standing import NONE as NO_VERDICT
+from dojo.system import terminal
+from dojo.verdict.command import OFFER, Request
+from dojo.verdict.run import Verdict, run
 
 
 @click.command(short_help="Test every kata that is begun, and tell where you stand.")
@@ -29,37 +43,38 @@ def command(markdown: Path | None, as_json: bool) -> None:
     """
     begun = [one.kata for one in standings() if one.state not in (NOT_STARTED, MISSING)]
     for kata in begun:
-        verdict = running.run(kata, unfinished(kata), limits=Limits())
+        verdict = run(Request(kata, unfinished(kata), tiers=OFFER))
         unsaved = remember(verdict)
         if not as_json:
-            screen.say(*line(verdict))
+            terminal.say(*line(verdict))
             if unsaved:
-                screen.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
+                terminal.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
     found = standings()
     if markdown is not None:
         append(markdown, as_markdown(found))
     if as_json:
-        screen.say_json(the_map.as_data(found))
+        terminal.say_json(the_map.as_data(found))
         return
     if begun:
-        screen.say()
+        terminal.say()
     the_map.tell(found)
 
 
-def line(verdict: Verdict) -> list[screen.Part]:
+def line(verdict: Verdict) -> list[terminal.Part]:
     """One verdict in a line."""
-    marks = list(verdict.clauses.values())
     style = {IS_GREEN: "green", NO_VERDICT: "yellow"}.get(verdict.outcome, "red")
     word = "no verdict" if verdict.outcome == NO_VERDICT else verdict.outcome
-    told = f"{marks.count('passed')} of {len(marks)} clauses"
+    core, further = [list(marks.values()) for marks in (verdict.core, verdict.further)]
+    told = f"{core.count(PASSED)} of {len(core)} clauses"
+    told += f", further: {further.count(PASSED)} of {len(further)}" if verdict.outcome == IS_GREEN and further else ""
     why = f"  {verdict.why[0]}" if verdict.why else ""
     return [(f"{word:10}", style), f"  {verdict.kata.address}  {told}", (why, "dim")]
 
 
 def as_markdown(found: list[Standing]) -> str:
     """The map as a page: how far it is, a table for each part, and what comes next."""
-    done = sum(one.state == DONE for one in found)
-    lines = ["## LLM Katas", "", f"{done} of {len(found)} katas done.", ""]
+    done = sum(one.state in FINISHED for one in found)
+    lines = ["## LLM Katas", "", f"{done} of {len(found)} katas green.", ""]
     for part, title in curriculum.parts().items():
         rows = [one for one in found if one.kata.part == part]
         if rows:
@@ -67,13 +82,13 @@ def as_markdown(found: list[Standing]) -> str:
             lines += [row(one) for one in rows]
             lines.append("")
     if (upcoming := next_of(found)) is not None:
-        lines += [f"Next: `{the_map.command_next(upcoming)}`", ""]
+        lines += [f"Next: `{command_for(upcoming)}`", ""]
     return "\n".join(lines)
 
 
 def row(one: Standing) -> str:
-    kata, sign = one.kata, {DONE: "✅", NOT_STARTED: "⬜"}.get(one.state, "🚧")
-    return f"| {sign} {one.state} | {kata.title} (`{kata.address}`) | {one.green} of {one.clauses} | {kata.book} |"
+    kata, sign = one.kata, {COMPLETE: "⭐", DONE: "✅", NOT_STARTED: "⬜"}.get(one.state, "🚧")
+    return f"| {sign} {one.state} | {kata.title} (`{kata.address}`) | {the_map.clauses_of(one)} | {kata.book} |"
 
 
 def append(path: Path, text: str) -> None:

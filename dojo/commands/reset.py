@@ -2,10 +2,13 @@
 
 import click
 
-from dojo import ROOT, curriculum, progress, screen
+from dojo import ROOT
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata, katas
 from dojo.cli import RED, KataName, confirmed
-from dojo.curriculum import Kata, katas
-from dojo.standing import stub_text
+from dojo.learner import store
+from dojo.learner.standing import stub_text
+from dojo.system import terminal
 
 
 @click.command(short_help="Write the stub again; --undo brings your file back.")
@@ -31,39 +34,39 @@ def write_stub(kata: Kata, yes: bool) -> int | None:
         raise click.ClickException(f"solutions/{kata.address}.py gives no stub: {error}") from None
     own = content_of(kata)
     if own is not None and unix(own) == stub:
-        screen.say(f"{name} is the stub already.")
+        terminal.say(f"{name} is the stub already.")
         return None
     if own is not None:
         if not confirmed(f"Replace {name} by the stub? Your file is kept.", yes):
-            screen.say("nothing was changed.")
+            terminal.say("nothing was changed.")
             return RED
-        progress.keep(kata.address, own)
+        store.keep(kata.address, own)
     put(kata, stub)
-    screen.say(f"{name} is the stub again.")
+    terminal.say(f"{name} is the stub again.")
     if own is not None:
         short = curriculum.short(kata)
-        screen.say(("your file back: ", "bold"), (f"dojo reset --undo {short}", "bold cyan"))
+        terminal.say(("your file back: ", "bold"), (f"dojo reset --undo {short}", "bold cyan"))
     return None
 
 
 def bring_back(kata: Kata) -> None:
     """Put the newest backup that differs from the learner's file in its place, and keep what it replaces."""
-    own, backups = content_of(kata), progress.kept(kata.address)
+    own, backups = content_of(kata), store.kept(kata.address)
     newest = next((path for path in backups if path.read_bytes() != own), None)
     if newest is None:
         raise click.ClickException(f"there is nothing to bring back for {curriculum.short(kata)}.")
     wanted = newest.read_bytes()
     if own is not None and not is_stub(kata, own):
-        progress.keep(kata.address, own)
+        store.keep(kata.address, own)
     put(kata, wanted)
-    screen.say(f"katas/{kata.address}.py is back as it was before the reset.")
+    terminal.say(f"katas/{kata.address}.py is back as it was before the reset.")
     folder = newest.parent.relative_to(ROOT).as_posix()
-    screen.say((f"what it replaced is kept as well; all that was ever kept lies in {folder}/", "dim"))
+    terminal.say((f"what it replaced is kept as well; all that was ever kept lies in {folder}/", "dim"))
 
 
 def last_reset() -> Kata:
     """The kata with the newest backup."""
-    newest = [(backups[0].name, kata) for kata in katas() if (backups := progress.kept(kata.address))]
+    newest = [(backups[0].name, kata) for kata in katas() if (backups := store.kept(kata.address))]
     if not newest:
         raise click.ClickException("there is nothing to bring back: no kata was reset.")
     return max(newest, key=lambda pair: pair[0])[1]
@@ -84,8 +87,8 @@ def put(kata: Kata, content: bytes) -> None:
     try:
         kata.stub.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise progress.CannotSave(f"{kata.stub.parent} cannot be made: {error.strerror or error}") from None
-    progress.replace(kata.stub, content)
+        raise store.CannotSave(f"{kata.stub.parent} cannot be made: {error.strerror or error}") from None
+    store.replace(kata.stub, content)
 
 
 def is_stub(kata: Kata, content: bytes) -> bool:

@@ -5,10 +5,11 @@ import textwrap
 
 import click
 
-from dojo import curriculum, screen, specification
+from dojo.catalog import curriculum, specification
+from dojo.catalog.curriculum import Kata
 from dojo.cli import json_option, kata_argument
-from dojo.curriculum import Kata
-from dojo.standing import UNTESTED, fresh, last_verdict, stub_text
+from dojo.learner.standing import UNTESTED, fresh, last_verdict, stub_text
+from dojo.system import terminal
 
 
 @click.command(short_help="Show what a kata asks for.")
@@ -27,10 +28,14 @@ def command(kata: Kata, as_json: bool) -> int | None:
     marks = {slug: verdict.get("clauses", {}).get(slug, UNTESTED) for slug in clauses}
     outdated = bool(verdict) and not fresh(kata, verdict)
     if as_json:
-        listed = [{"clause": slug, "sentence": text, "mark": marks[slug]} for slug, text in clauses.items()]
+        core = specification.core_clauses(kata.address)
+        listed = [
+            {"clause": slug, "tier": "core" if slug in core else "further", "sentence": text, "mark": marks[slug]}
+            for slug, text in clauses.items()
+        ]
         data = {"kata": kata.address, "title": kata.title, "clauses": listed, "outdated": outdated}
         data |= {"not_allowed": list(specification.not_allowed(kata.address)), "stub": stub}
-        screen.say_json(data)
+        terminal.say_json(data)
         return None
     tell(kata, stub, clauses, marks, outdated)
     return None
@@ -38,21 +43,21 @@ def command(kata: Kata, as_json: bool) -> int | None:
 
 def tell(kata: Kata, stub: str, clauses: dict[str, str], marks: dict[str, str], outdated: bool) -> None:
     """The specification on the screen: signatures, sentences, and a mark before each clause."""
-    dot = f" {screen.glyph('dot')} "
+    dot = f" {terminal.glyph('dot')} "
     about = [kata.address, *([f"book {kata.book}"] if kata.book else []), f"{kata.minutes} min"]
-    screen.say((kata.title, "bold"), "  ", (dot.join(about), "dim"))
+    terminal.say((kata.title, "bold"), "  ", (dot.join(about), "dim"))
     if outdated:
-        screen.say(("the marks are those of the last test; your file or the tests changed since", "yellow"))
+        terminal.say(("the marks are those of the last test; your file or the tests changed since", "yellow"))
     for depth, shown, docstring in definitions(stub):
         indent = "    " * depth
         if shown:
-            screen.say()
+            terminal.say()
             for line in shown.splitlines():
-                screen.say((indent + line, "bold"))
+                terminal.say((indent + line, "bold"))
         tell_docstring(docstring, indent + ("    " if shown else ""), clauses, marks)
-    screen.say()
-    screen.say(("yours: ", "bold"), f"katas/{kata.address}.py", dot, ("the why: ", "bold"), f"docs/{kata.address}.md")
-    screen.say(("next: ", "bold"), (f"dojo test {curriculum.short(kata)}", "bold cyan"))
+    terminal.say()
+    terminal.say(("yours: ", "bold"), f"katas/{kata.address}.py", dot, ("the why: ", "bold"), f"docs/{kata.address}.md")
+    terminal.say(("next: ", "bold"), (f"dojo test {curriculum.short(kata)}", "bold cyan"))
 
 
 def definitions(stub: str) -> list[tuple[int, str, str]]:
@@ -77,7 +82,7 @@ def definitions(stub: str) -> list[tuple[int, str, str]]:
 
 def tell_docstring(text: str, indent: str, clauses: dict[str, str], marks: dict[str, str]) -> None:
     """A docstring, wrapped to the screen, with the clauses in a column of their own."""
-    width = min(screen.columns() - 1, 110)
+    width = min(terminal.columns() - 1, 110)
     column = max(map(len, clauses), default=0) + 2
     in_clause = False
     for line in text.splitlines():
@@ -85,13 +90,13 @@ def tell_docstring(text: str, indent: str, clauses: dict[str, str], marks: dict[
         if line.startswith("    ") and words and line[4] != " " and words[0] in clauses:
             slug, in_clause = words[0], True
             hanging = indent + " " * (column + 2)
-            first, *more = screen.wrapped(clauses[slug], width, hanging, hanging)
-            mark, style = screen.glyph(marks[slug]), screen.STYLES[marks[slug]]
-            screen.say(indent, (mark, style), " ", (f"{slug:{column}}", "bold"), first[len(hanging) :])
+            first, *more = terminal.wrapped(clauses[slug], width, hanging, hanging)
+            mark, style = terminal.glyph(marks[slug]), terminal.STYLES[marks[slug]]
+            terminal.say(indent, (mark, style), " ", (f"{slug:{column}}", "bold"), first[len(hanging) :])
             for rest in more:
-                screen.say(rest)
+                terminal.say(rest)
         elif not (in_clause and line.startswith("     ")):
             in_clause = False
             space = indent + line[: len(line) - len(line.lstrip())]
-            for rest in screen.wrapped(line, width, space, space) if line else [""]:
-                screen.say(rest.rstrip())
+            for rest in terminal.wrapped(line, width, space, space) if line else [""]:
+                terminal.say(rest.rstrip())

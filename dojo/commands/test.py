@@ -1,27 +1,36 @@
-"""`dojo test`: the verdict on one kata, told so that the next step is clear."""
+"""`dojo test`: the verdict on one kata, and what to do next."""
 
 import contextlib
 import subprocess
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dojo import ROOT, progress, running, screen
+from dojo import ROOT
+from dojo.catalog.curriculum import Kata, short
+from dojo.catalog.specification import clauses, core_clauses
 from dojo.cli import GREEN, NO_VERDICT, RED, json_option, kata_argument
-from dojo.commands.verdict import tell
-from dojo.curriculum import Kata
-from dojo.running import Limits, Verdict
-from dojo.specification import clauses
-from dojo.standing import GREEN as IS_GREEN
-from dojo.standing import RED as IS_RED
-from dojo.standing import unfinished
+from dojo.learner import store
+from dojo.learner.standing import GREEN as IS_GREEN
+from dojo.learner.standing import NOT_STARTED, UNTESTED, standing, unfinished
+from dojo.learner.standing import RED as IS_RED
+from dojo.system import terminal
+from dojo.verdict import command as commands
+from dojo.verdict import render
+from dojo.verdict.command import FURTHER, OFFER, Request
+from dojo.verdict.run import Verdict, Watcher, run
+from dojo.verdict.supervision import Limits
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 
-@click.command(short_help="Test a kata and tell the verdict.")
+@click.command(short_help="Test a kata and show the verdict.")
 @kata_argument()
+@click.option("--further", is_flag=True, help="Test the further clauses too; the exit code is 0 only if all hold.")
 @click.option("--pdb", is_flag=True, help="Debug: pytest's own --pdb, at the first failure, without limits.")
-@click.option("--verbose", "-v", is_flag=True, help="Tell every failure, and show all that pytest says.")
+@click.option("--verbose", "-v", is_flag=True, help="Show every failure, and all that pytest prints.")
 @click.option("--borrow/--no-borrow", default=True, help="Whether unfinished prerequisites come from the reference.")
 @click.option("--solutions", is_flag=True, help="Test the reference and not your file; nothing is remembered.")
 @click.option("--time-limit", type=click.FloatRange(1), default=120, metavar="S", help="Seconds for the run; 120.")
@@ -29,6 +38,7 @@ from dojo.standing import unfinished
 @json_option()
 def command(
     kata: Kata,
+    further: bool,
     pdb: bool,
     verbose: bool,
     borrow: bool,
@@ -37,66 +47,141 @@ def command(
     memory_limit: int,
     as_json: bool,
 ) -> int:
-    """Test a kata and tell the verdict.
+    """Test a kata and show the verdict.
 
-    Prerequisites that are not done are borrowed from the reference. The exit code is 0 for green, 1 for red and 3 where
-    there is no verdict.
+    The core decides. When it is green, the further clauses are tested too, and how many hold is shown as an offer.
+    Prerequisites that are not green are borrowed from the reference. The exit code is 0 for green, 1 for red and 3
+    where there is no verdict.
     """
     borrowed = unfinished(kata) if borrow and not solutions else ()
+    request = Request(kata, borrowed, solutions, FURTHER if further else OFFER, verbose)
     if pdb:
         if as_json:
             raise click.UsageError("--pdb is for people and --json for scripts: choose one.")
-        return debug(kata, borrowed, solutions)
-    limits = Limits(time_limit, memory_limit)
-    with spinner(as_json) as seen:
-        verdict = running.run(kata, borrowed, solutions=solutions, verbose=verbose, limits=limits, seen=seen)
-    unsaved = "" if solutions else remember(verdict)
-    if as_json:
-        screen.say_json(as_data(verdict, unsaved))
-    else:
-        tell(verdict, verbose, solutions)
-        if unsaved:
-            screen.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
+        return debug(request)
+    if not solutions and standing(kata).state == NOT_STARTED:
+        return not_started(kata, as_json)
+    shown = Silent(request) if as_json else Shown(request)
+    with shown.spinner():
+        verdict = run(request, Limits(time_limit, memory_limit), shown)
+    shown.finish(verdict)
     return {IS_GREEN: GREEN, IS_RED: RED}.get(verdict.outcome, NO_VERDICT)
 
 
-def debug(kata: Kata, borrowed: tuple[str, ...], solutions: bool) -> int:
+def debug(request: Request) -> int:
     """Hand the terminal to pytest and its debugger. Returns pytest's exit code."""
-    words = running.command(kata, borrowed, solutions, "--pdb", "-x")
-    return RED if subprocess.call(words, cwd=ROOT, env=running.environment()) else GREEN
+    words = commands.command(request, "--pdb", "-x")
+    return RED if subprocess.call(words, cwd=ROOT, env=commands.environment()) else GREEN
+
+
+def not_started(kata: Kata, as_json: bool) -> int:
+    """An untouched stub needs no run."""
+    name = f"katas/{kata.address}.py"
+    if as_json:
+        marks = dict.fromkeys(clauses(kata.address), UNTESTED)
+        terminal.say_json(as_data(Verdict(kata, outcome=IS_RED, why=[f"{name} has no code yet"], clauses=marks)))
+    else:
+        text = f"not started: {name} has no code yet.   "
+        terminal.say(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
+    return RED
+
+
+class Silent(Watcher):
+    """For scripts: JSON at the end."""
+
+    def __init__(self, request: Request) -> None:
+        self.request, self.unsaved = request, ""
+
+    def spinner(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def finish(self, verdict: Verdict) -> None:
+        self.remember(verdict)
+        data = as_data(verdict)
+        terminal.say_json(data | ({"not_remembered": self.unsaved} if self.unsaved else {}))
+
+    def remember(self, verdict: Verdict) -> None:
+        """Keep the verdict, and what stands in the way of it."""
+        if not self.request.solutions:
+            self.unsaved = remember(verdict)
+
+
+class Shown(Silent):
+    """For people: the verdict as soon as it stands, and then what is still being worked on."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self.told, self.width = False, min(terminal.columns() - 1, render.WIDEST)
+        self.status: Status | None = None
+
+    @contextlib.contextmanager
+    def spinner(self) -> Iterator[None]:
+        """What is being done, while somebody looks."""
+        if not terminal.interactive():
+            yield
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status("starting ...", spinner="line") as self.status:
+            yield
+
+    def counted(self, done: int, of: int) -> None:
+        if self.status and done and not self.told:
+            self.status.update(f"{done} of {of} tests")
+
+    def judged(self, verdict: Verdict) -> None:
+        self.tell(verdict)
+        if self.status:
+            more = "the further clauses ..." if verdict.outcome == IS_GREEN else "looking for a known mistake ..."
+            self.status.update(more)
+
+    def finish(self, verdict: Verdict) -> None:
+        if not self.told:
+            self.tell(verdict)
+        else:
+            self.remember(verdict)
+            say(render.named_after(verdict, self.width))
+        if verdict.outcome == IS_GREEN and self.request.tiers == OFFER:
+            say(render.further(verdict))
+
+    def tell(self, verdict: Verdict) -> None:
+        self.told = True
+        self.remember(verdict)
+        where = f"{'solutions' if self.request.solutions else 'katas'}/{verdict.kata.address}.py"
+        say(render.verdict(verdict, where, self.width, self.request.verbose))
+        if self.unsaved:
+            terminal.say((f"not remembered: {self.unsaved}", "yellow"), to_stderr=True)
+
+
+def say(lines: Iterable[render.Line]) -> None:
+    for line in lines:
+        terminal.say(*line)
 
 
 def remember(verdict: Verdict) -> str:
     """Keep the verdict; what stands in the way of it, in words."""
     try:
-        progress.write(verdict.kata.address, "verdict", verdict.as_progress())
-    except progress.CannotSave as error:
+        store.write(verdict.kata.address, "verdict", verdict.as_progress())
+    except store.CannotSave as error:
         return str(error)
     return ""
 
 
-@contextlib.contextmanager
-def spinner(silent: bool) -> Iterator[Callable[[int, int], None]]:
-    """Tests done of expected, while the run goes on and somebody looks."""
-    if silent or not screen.interactive():
-        yield lambda done, of: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("starting ...", spinner="line") as status:
-        yield lambda done, of: status.update(f"{done} of {of} tests" if done else "starting ...")
-
-
-def as_data(verdict: Verdict, unsaved: str) -> dict[str, Any]:
-    """The verdict for scripts."""
-    data: dict[str, Any] = {
-        "kata": verdict.kata.address,
+def as_data(verdict: Verdict) -> dict[str, Any]:
+    """The verdict for scripts. `outcome` is that of the core, or with --further that of everything."""
+    address = verdict.kata.address
+    core = core_clauses(address)
+    listed = [
+        {"clause": slug, "tier": "core" if slug in core else "further", "sentence": text, "mark": mark}
+        for (slug, text), mark in zip(clauses(address).items(), verdict.clauses.values(), strict=True)
+    ]
+    return {
+        "kata": address,
         "outcome": verdict.outcome,
+        "complete": verdict.complete,
         "why": verdict.why,
-        "clauses": verdict.clauses,
-        "sentences": clauses(verdict.kata.address),
-        "tests": verdict.records,
+        "clauses": listed,
+        "tests": [test.as_data() | {"named": render.names_of(verdict, test)} for test in verdict.tests],
         "borrowed": list(verdict.borrowed),
         "seconds": round(verdict.seconds, 3),
     }
-    return data | ({"not_remembered": unsaved} if unsaved else {})

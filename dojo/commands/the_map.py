@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from dojo import curriculum, screen
-from dojo.standing import DONE, UNDER_WAY, Standing, next_of, standings
+from dojo.catalog import curriculum
+from dojo.learner.standing import FINISHED, MISSING, UNDER_WAY, Standing, command_for, next_of, standings
+from dojo.system import terminal
 
 BAR, WORD, ROOM = 20, 12, 2
 CLAUSES, BOOK, MINUTES = "clauses", "book", "min"
@@ -13,41 +14,41 @@ def show(as_json: bool) -> None:
     """Print the map."""
     found = standings()
     if as_json:
-        screen.say_json(as_data(found))
+        terminal.say_json(as_data(found))
     else:
         tell(found)
 
 
 def tell(found: list[Standing]) -> None:
     """The map on the screen."""
-    done = sum(one.state == DONE for one in found)
+    done = sum(one.state in FINISHED for one in found)
     filled = BAR * done // max(len(found), 1)
-    bar = (screen.glyph("full") * filled, "green"), (screen.glyph("empty") * (BAR - filled), "dim")
-    screen.say(("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} done")
+    bar = (terminal.glyph("full") * filled, "green"), (terminal.glyph("empty") * (BAR - filled), "dim")
+    terminal.say(("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} green")
     widths = Widths(found)
-    screen.say()
-    screen.say((heading(widths), "dim"))
+    terminal.say()
+    terminal.say((heading(widths), "dim"))
     for part, title in curriculum.parts().items():
-        screen.say((title, "bold underline"))
+        terminal.say((title, "bold underline"))
         for one in found:
             if one.kata.part == part:
-                screen.say(*line(one, widths))
-    screen.say()
-    screen.say(*what_next(next_of(found)))
+                terminal.say(*line(one, widths))
+    terminal.say()
+    terminal.say(*what_next(next_of(found)))
 
 
 class Widths:
     """How wide the columns are: what the screen cannot hold goes, the minutes first, then the book's section."""
 
     def __init__(self, found: list[Standing]):
-        self.room = ROOM if screen.columns() >= 60 else 1  # between two columns
+        self.room = ROOM if terminal.columns() >= 60 else 1  # between two columns
         self.name = max([4, *(len(curriculum.short(one.kata)) for one in found)])
         self.clauses = max([len(CLAUSES), *(len(clauses_of(one)) for one in found)])
         self.book = max([len(BOOK), *(len(book_of(one)) for one in found)])
         self.minutes = max([len(MINUTES), *(len(minutes_of(one)) for one in found)])
         self.title = max([0, *(len(one.kata.title) for one in found)])
         fixed = self.room + 2 + WORD + self.room + self.name + self.room + self.clauses
-        space = screen.columns() - 1 - fixed - self.room
+        space = terminal.columns() - 1 - fixed - self.room
         least = min(self.title, 16)
         if space - self.minutes - self.room < self.book + self.room + least:
             self.minutes = 0
@@ -67,14 +68,14 @@ def heading(widths: Widths) -> str:
     return " " * widths.room + (" " * widths.room).join(columns).rstrip()
 
 
-def line(one: Standing, widths: Widths) -> list[screen.Part]:
+def line(one: Standing, widths: Widths) -> list[terminal.Part]:
     """One kata: sign and word of its state, name, title, clauses, section, minutes."""
-    style, gap = screen.STYLES[one.state], " " * widths.room
-    parts: list[screen.Part] = [gap, (f"{screen.glyph(one.state)} {one.state:{WORD}}", style), gap]
+    style, gap = terminal.STYLES[one.state], " " * widths.room
+    parts: list[terminal.Part] = [gap, (f"{terminal.glyph(one.state)} {one.state:{WORD}}", style), gap]
     parts += [(f"{curriculum.short(one.kata):{widths.name}}", "bold"), gap]
     if widths.title:
-        parts += [f"{screen.cut(one.kata.title, widths.title):{widths.title}}", gap]
-    parts.append((f"{clauses_of(one):>{widths.clauses}}", "green" if one.state == DONE else ""))
+        parts += [f"{terminal.cut(one.kata.title, widths.title):{widths.title}}", gap]
+    parts.append((f"{clauses_of(one):>{widths.clauses}}", "green" if one.state in FINISHED else ""))
     if widths.book:
         parts += [gap, (f"{book_of(one):{widths.book}}", "dim")]
     if widths.minutes:
@@ -83,7 +84,9 @@ def line(one: Standing, widths: Widths) -> list[screen.Part]:
 
 
 def clauses_of(one: Standing) -> str:
-    return f"{one.green} of {one.clauses}"
+    """How much of the core holds, and how many further clauses hold as well."""
+    more = f" +{one.further_held}" if one.further_held else ""
+    return f"{one.held} of {one.core}{more}"
 
 
 def book_of(one: Standing) -> str:
@@ -94,21 +97,15 @@ def minutes_of(one: Standing) -> str:
     return str(one.kata.minutes)
 
 
-def what_next(one: Standing | None) -> list[screen.Part]:
+def what_next(one: Standing | None) -> list[terminal.Part]:
     """The line that says what to type, and what for."""
     if one is None:
-        return [("next: ", "bold"), "every kata is done. Let them learn a text: ", ("dojo train", "bold cyan")]
-    why = {"missing": "your file is gone; this writes the stub again"}.get(one.state)
+        return [("next: ", "bold"), "every kata is green. Train them on a text: ", ("dojo train", "bold cyan")]
+    why = "your file is missing; this writes the stub again" if one.state == MISSING else ""
     if one.state not in UNDER_WAY:
         why = f"what to write in katas/{one.kata.address}.py"
-    parts: list[screen.Part] = [("next: ", "bold"), (command_next(one), "bold cyan")]
+    parts: list[terminal.Part] = [("next: ", "bold"), (command_for(one), "bold cyan")]
     return [*parts, (f"  ({why})", "dim")] if why else parts
-
-
-def command_next(one: Standing) -> str:
-    """The command that comes next for a kata."""
-    verb = {"not started": "spec", "missing": "reset"}.get(one.state, "test")
-    return f"dojo {verb} {curriculum.short(one.kata)}"
 
 
 def as_data(found: list[Standing]) -> dict[str, Any]:
@@ -120,17 +117,19 @@ def as_data(found: list[Standing]) -> dict[str, Any]:
             "part": one.kata.part,
             "title": one.kata.title,
             "state": one.state,
-            "clauses_green": one.green,
-            "clauses": one.clauses,
+            "core_held": one.held,
+            "core": one.core,
+            "further_held": one.further_held,
+            "further": one.further,
             "book": one.kata.book,
             "minutes": one.kata.minutes,
         }
         for one in found
     ]
-    done = sum(one.state == DONE for one in found)
+    done = sum(one.state in FINISHED for one in found)
     return {
         "done": done,
         "of": len(found),
-        "next": upcoming and {"kata": upcoming.kata.address, "command": command_next(upcoming)},
+        "next": upcoming and {"kata": upcoming.kata.address, "command": command_for(upcoming)},
         "katas": listed,
     }

@@ -10,9 +10,12 @@ from typing import Any
 
 import click
 
-from dojo import devices, pieces, progress, screen, texts
 from dojo.cli import GREEN, INTERRUPTED, Command
-from dojo.texts import Text
+from dojo.datasets import texts
+from dojo.datasets.texts import Text
+from dojo.learner import store
+from dojo.system import devices, terminal
+from dojo.train import pieces
 from dojo.train.settings import GPT2, PRESETS, Settings
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
@@ -148,7 +151,7 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
     """Settle the pieces, make the tokens, and open a folder for the run."""
     from dojo.train import folder, opening
 
-    screen.say((f"{text.name}", "bold"), f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}...")
+    terminal.say((f"{text.name}", "bold"), f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}...")
     chosen = opening.chosen_pieces(solutions)
     opening.replace_slow(chosen, text, settings, slow)
     run = folder.new(name or name_of(text))
@@ -176,7 +179,7 @@ def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
     run = folder.latest(name)
     about = run.about()
     shared(Settings(**about["settings"]), processes)
-    screen.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
+    terminal.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
     chosen = opening.chosen_pieces(solutions)
     opening.tell_changed(chosen, about["pieces"])
     return Plan(run.name, chosen.rooms, about)
@@ -184,7 +187,7 @@ def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     """Train to the end, or to Ctrl-C, and tell what came of it."""
-    from dojo.train import ending, folder, loop, narrating, opening, tokens
+    from dojo.train import folder, loop, narrating, opening, summary, tokens
     from dojo.train.speaking import Speaker, first_words
 
     run, about = folder.Run(plan.name), plan.about
@@ -193,17 +196,17 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     try:
         session = loop.open_session(run, settings, about["config"], device, team)
     except ValueError as error:
-        raise click.ClickException(f"{progress.shown(run.folder)}: {error}") from None
+        raise click.ClickException(f"{store.shown(run.folder)}: {error}") from None
     speaker = Speaker(session.model, tokens.tokenizer_of(run), about["config"])
     if team.leads:
         opening.tell_model(session, opening.sizes(settings))
-        screen.say()
+        terminal.say()
     if session.start < session.total:
         prompt = first_words(speaker.tokenizer.decode(tokens.read(run)[1][:SAMPLE_FROM].tolist()))
         sample = partial(speaker.sample, prompt)
         if not loop.learn(session, narrating.narrator(team.leads), save_every, sample, SAMPLES):
             return INTERRUPTED
     if team.leads:
-        ending.tell(session, about)
-        screen.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
+        summary.tell(session, about)
+        terminal.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
     return GREEN

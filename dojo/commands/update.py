@@ -5,10 +5,12 @@ from typing import Any
 
 import click
 
-from dojo import curriculum, screen, updating
+from dojo.catalog import curriculum
 from dojo.cli import json_option
-from dojo.git import GitError
-from dojo.updating import FRESH, GONE, KEPT, NEW, CannotUpdate, Change, Update
+from dojo.system import terminal
+from dojo.update import plan
+from dojo.update.git import GitError
+from dojo.update.plan import FRESH, GONE, KEPT, NEW, CannotUpdate, Change, Update
 
 WORDS = {NEW: "new", KEPT: "left alone", GONE: "no kata any more"}
 
@@ -33,57 +35,59 @@ def command(release: str | None, check: bool, folder: Path | None, as_json: bool
         if folder is not None:
             if release or check:
                 raise click.UsageError("--from takes a folder and nothing else.")
-            tell_changes(updating.from_folder(folder), as_json)
+            tell_changes(plan.from_folder(folder), as_json)
             return
-        wanted = release or updating.default_release()
-        updating.fetch(wanted)
-        plan = updating.prepare(wanted)
-        if not check and not plan.update.nothing:
-            updating.apply(plan)
+        wanted = release or plan.default_release()
+        plan.fetch(wanted)
+        prepared = plan.prepare(wanted)
+        if not check and not prepared.update.nothing:
+            plan.apply(prepared)
     except (CannotUpdate, GitError) as error:
         raise click.ClickException(f"{error} Nothing was changed.") from None
     if as_json:
-        screen.say_json(as_data(plan.update, check))
+        terminal.say_json(as_data(prepared.update, check))
     else:
-        tell(plan.update, wanted, check)
+        tell(prepared.update, wanted, check)
 
 
 def tell(update: Update, release: str, check: bool) -> None:
     """What came, and what to do next."""
     if update.nothing:
-        screen.say(f"nothing new: {release} is here already.")
+        terminal.say(f"nothing new: {release} is here already.")
         return
-    screen.say((f"{'what would come' if check else 'updated'}: ", "bold"), f"{update.before[:9]} to {update.after[:9]}")
+    terminal.say(
+        (f"{'what would come' if check else 'updated'}: ", "bold"), f"{update.before[:9]} to {update.after[:9]}"
+    )
     for line in update.news:
-        for wrapped in screen.prose(line, "  "):
-            screen.say(wrapped)
+        for wrapped in terminal.prose(line, "  "):
+            terminal.say(wrapped)
     if update.changes:
-        screen.say()
+        terminal.say()
         tell_each(update.changes)
     if check:
-        screen.say()
-        screen.say(("nothing was changed. ", "dim"), ("next: ", "bold"), ("dojo update", "bold cyan"))
+        terminal.say()
+        terminal.say(("nothing was changed. ", "dim"), ("next: ", "bold"), ("dojo update", "bold cyan"))
         return
     if update.own_commits:
-        screen.say()
-        screen.say(("your own commits and the release are joined in one commit; `git log` shows it.", "dim"))
-    screen.say()
+        terminal.say()
+        terminal.say(("your own commits and the release are joined in one commit; `git log` shows it.", "dim"))
+    terminal.say()
     if update.requirements:
-        screen.say(("next: ", "bold"), ("python -m pip install -c constraints.txt -e .", "bold cyan"))
+        terminal.say(("next: ", "bold"), ("python -m pip install -c constraints.txt -e .", "bold cyan"))
     elif retest := [change for change in update.changes if change.written and change.tests]:
-        screen.say(("next: ", "bold"), (f"dojo test {last_word(retest[0].address)}", "bold cyan"))
+        terminal.say(("next: ", "bold"), (f"dojo test {last_word(retest[0].address)}", "bold cyan"))
     else:
-        screen.say(("next: ", "bold"), ("dojo", "bold cyan"))
+        terminal.say(("next: ", "bold"), ("dojo", "bold cyan"))
 
 
 def tell_each(changes: list[Change]) -> None:
     """Each kata in a line, and below it what a learner should know."""
     width = max(len(change.address) for change in changes)
     for change in changes:
-        screen.say(f"  {change.address:{width}}  ", (in_words(change), "yellow" if change.kind == KEPT else "green"))
+        terminal.say(f"  {change.address:{width}}  ", (in_words(change), "yellow" if change.kind == KEPT else "green"))
         for note in change.notes:
-            for line in screen.wrapped(note, screen.columns() - 1, " " * (width + 4), " " * (width + 4)):
-                screen.say((line, "yellow"))
+            for line in terminal.wrapped(note, terminal.columns() - 1, " " * (width + 4), " " * (width + 4)):
+                terminal.say((line, "yellow"))
 
 
 def in_words(change: Change) -> str:
@@ -96,13 +100,13 @@ def in_words(change: Change) -> str:
 def tell_changes(changes: list[Change], as_json: bool) -> None:
     """What was brought over from another copy."""
     if as_json:
-        screen.say_json([as_change(change) for change in changes])
+        terminal.say_json([as_change(change) for change in changes])
     elif not changes:
-        screen.say("nothing to bring over: no kata is begun there.")
+        terminal.say("nothing to bring over: no kata is begun there.")
     else:
         tell_each(changes)
-        screen.say()
-        screen.say(("next: ", "bold"), ("dojo", "bold cyan"))
+        terminal.say()
+        terminal.say(("next: ", "bold"), ("dojo", "bold cyan"))
 
 
 def last_word(address: str) -> str:

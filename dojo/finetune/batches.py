@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
-from dojo import pieces
-from dojo.finetune.messages import LABELS, Message
+from dojo.datasets.messages import LABELS, Message
+from dojo.train import pieces
 
 AT_ONCE = 64  # messages in a batch that is only looked at
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from dojo.finetune.messages import LABELS
+from dojo.datasets.messages import LABELS
 from dojo.train.curve import INK, PAPER
 
 Counts = Sequence[Sequence[int]]

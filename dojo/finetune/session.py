@@ -8,11 +8,11 @@ import click
 import torch
 from torch import nn
 
-from dojo import pieces, progress
+from dojo.datasets.messages import LABELS, Message
 from dojo.finetune import batches
-from dojo.finetune.messages import LABELS, Message
-from dojo.finetune.settings import LORA, Settings
-from dojo.train import END_OF_TEXT, LOOP, MODEL, saved
+from dojo.finetune.options import LORA, Settings
+from dojo.learner import store
+from dojo.train import END_OF_TEXT, LOOP, MODEL, pieces, saved
 from dojo.train.folder import Run, latest
 from dojo.train.loop import Session, seed
 from dojo.train.parallel import Team, own_device
@@ -109,7 +109,7 @@ def of_run(run: Run, device: str) -> Classifier:
         again = f"dojo finetune {settings.kind} --resume"
         raise click.ClickException(f"{run.name} has not come to its end: `{again}` goes on with it.") from None
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        raise click.ClickException(f"{progress.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise click.ClickException(f"{store.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from dojo.serving import CHECKS, served
+from dojo.serving.finder import CHECKS, served
 
 
 def reference() -> ModuleType:

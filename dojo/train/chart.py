@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dojo import screen
+from dojo.system import terminal
 
 HEIGHT, WIDEST, MARGIN = 9, 64, 7
 
@@ -15,9 +15,9 @@ def chart(learned: Points, held_out: Points, last: int, unit: str) -> list[str]:
     if not values:
         return []
     low, high = min(values), max(values)
-    width = max(min(screen.columns() - MARGIN - 3, WIDEST), 10)
+    width = max(min(terminal.columns() - MARGIN - 3, WIDEST), 10)
     cells = [[" "] * width for _ in range(HEIGHT)]
-    for points, sign in ((learned, screen.glyph("dot")), (held_out, "o")):
+    for points, sign in ((learned, terminal.glyph("dot")), (held_out, "o")):
         for step, loss in points:
             row = round((high - loss) / max(high - low, 1e-9) * (HEIGHT - 1))
             cells[row][min(round(step / max(last, 1) * (width - 1)), width - 1)] = sign
@@ -28,7 +28,7 @@ def chart(learned: Points, held_out: Points, last: int, unit: str) -> list[str]:
         lines.append(f"{number:>{MARGIN - 1}} | {''.join(line)}".rstrip())
     lines.append(f"{'':{MARGIN - 1}} +{'-' * (width + 1)}")
     lines.append(f"{'':{MARGIN}} 0{f'step {last}':>{width}}")
-    lines.append(f"{'':{MARGIN}} loss in nats a {unit}: {screen.glyph('dot')} learned, o held out")
+    lines.append(f"{'':{MARGIN}} loss in nats a {unit}: {terminal.glyph('dot')} learned, o held out")
     return lines
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from dojo import progress
+from dojo.learner import store
 from dojo.train.chart import smoothed
 
 INK, PAPER, GRID = "#2b2a33", "#f6f3ec", "#cfc9bc"
@@ -37,4 +37,4 @@ def write(path: Path, figure: Figure) -> None:
     try:
         figure.savefig(path, metadata={"Date": None})
     except OSError as error:
-        raise progress.unwritten(path, error) from None
+        raise store.unwritten(path, error) from None

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from dojo import progress
+from dojo.learner import store
 
-RUNS = progress.FOLDER / "runs"
+RUNS = store.FOLDER / "runs"
 TRAIN = "train"
 
 
@@ -56,24 +56,24 @@ class Run:
     @property
     def kind(self) -> str:
         """What was done in it: TRAIN, or a kind of fine-tuning; empty where that cannot be read."""
-        return str(progress.read(f"runs/{self.name}", "run").get("kind", ""))
+        return str(store.read(f"runs/{self.name}", "run").get("kind", ""))
 
     def about(self) -> dict[str, Any]:
         """What the run was asked to do, and what it is made of. Raises ClickException where that cannot be read."""
-        about = progress.read(f"runs/{self.name}", "run")
+        about = store.read(f"runs/{self.name}", "run")
         if not about:
-            raise click.ClickException(f"{progress.shown(self.folder)} is not, or no longer, the folder of a run.")
+            raise click.ClickException(f"{store.shown(self.folder)} is not, or no longer, the folder of a run.")
         return about
 
     def note(self, about: dict[str, Any]) -> None:
-        progress.write(f"runs/{self.name}", "run", about)
+        store.write(f"runs/{self.name}", "run", about)
 
     def measured(self) -> dict[str, Any]:
         """The losses on the way so far."""
-        return progress.read(f"runs/{self.name}", "history")
+        return store.read(f"runs/{self.name}", "history")
 
     def measure(self, history: dict[str, Any]) -> None:
-        progress.write(f"runs/{self.name}", "history", history)
+        store.write(f"runs/{self.name}", "history", history)
 
     def sweep(self) -> None:
         """Remove what a killed process has left half written beside the checkpoint."""
@@ -98,7 +98,7 @@ def new(name: str) -> Run:
     try:
         run.folder.mkdir(parents=True)
     except OSError as error:
-        raise progress.unwritten(run.folder, error) from None
+        raise store.unwritten(run.folder, error) from None
     return run
 
 

@@ -12,8 +12,8 @@ import click
 import torch
 from torch import nn
 
-from dojo import pieces, progress
-from dojo.train import tokens
+from dojo.learner import store
+from dojo.train import pieces, tokens
 from dojo.train.folder import Run
 from dojo.train.interrupts import Interrupts
 from dojo.train.narrating import Narrator
@@ -159,7 +159,7 @@ def save(session: Session, step: int) -> None:
             session.run.checkpoint, session.model, session.optimizer, step, session.learned.generator
         )
     except OSError as error:
-        raise progress.unwritten(session.run.checkpoint, error) from None
+        raise store.unwritten(session.run.checkpoint, error) from None
 
 
 def learn(
@@ -227,8 +227,8 @@ def learn(
         narrator.end()
         narrator.stopped(len(session.history["losses"]), session.total, session.again)
         return False
-    except progress.CannotSave as error:
-        raise progress.CannotSave(f"{error}; `{session.again}` goes on from the last save") from None
+    except store.CannotSave as error:
+        raise store.CannotSave(f"{error}; `{session.again}` goes on from the last save") from None
     finally:
         narrator.end()
     if session.team.leads:

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from dojo import screen
+from dojo.system import terminal
 from dojo.train.slowness import in_words
 
 
@@ -33,8 +33,8 @@ class Aloud(Narrator):
     """What is told in one way, whoever looks."""
 
     def stopped(self, step: int, total: int, again: str) -> None:
-        screen.say(f"stopped at step {step} of {total}, and saved.")
-        screen.say("next: ", (again, "bold cyan"))
+        terminal.say(f"stopped at step {step} of {total}, and saved.")
+        terminal.say("next: ", (again, "bold cyan"))
 
 
 class Lines(Aloud):
@@ -51,14 +51,14 @@ class Lines(Aloud):
         left = taken / max(step - self.start, 1) * (self.total - step)
         speed = self.tokens / max(taken, 1e-9)
         told = f"{in_words(left)} left" if step < self.total else f"in {in_words(taken)}"
-        screen.say(
+        terminal.say(
             f"step {step:{len(str(self.total))}} of {self.total}  learned {train_loss:.3f}  held out {val_loss:.3f}  "
             f"{speed:,.0f} tokens/s  {told}"
         )
 
     def remark(self, text: str) -> None:
         for line in sample_lines(text):
-            screen.say((line, "dim"))
+            terminal.say((line, "dim"))
 
 
 class Bar(Aloud):
@@ -105,11 +105,11 @@ class Bar(Aloud):
 
 def sample_lines(text: str) -> list[str]:
     """A sample, wrapped and set off, without its empty lines and with no sign that could upset a terminal."""
-    width = min(screen.columns() - 1, 100)
-    parts = [part for part in screen.harmless(text).split("\n") if part.strip()]
-    return [line for part in parts for line in screen.wrapped(part, width, "  | ", "  | ")]
+    width = min(terminal.columns() - 1, 100)
+    parts = [part for part in terminal.harmless(text).split("\n") if part.strip()]
+    return [line for part in parts for line in terminal.wrapped(part, width, "  | ", "  | ")]
 
 
 def narrator(leads: bool) -> Any:
     """The one that fits this process and its screen."""
-    return Narrator() if not leads else Bar() if screen.interactive() else Lines()
+    return Narrator() if not leads else Bar() if terminal.interactive() else Lines()

@@ -5,13 +5,15 @@ from collections.abc import Iterable
 
 import click
 
-from dojo import cli, curriculum, pieces, screen
-from dojo.curriculum import Kata
-from dojo.pieces import Pieces
-from dojo.texts import Text
-from dojo.train import KATAS, slowness, tokens
+from dojo import cli
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata
+from dojo.datasets.texts import Text
+from dojo.system import terminal
+from dojo.train import KATAS, pieces, slowness, tokens
 from dojo.train.folder import Run
 from dojo.train.loop import Session, seconds_per_step
+from dojo.train.pieces import Pieces
 from dojo.train.settings import BPE, Settings
 
 ASK, OWN = "ask", "own"  # two of the three things that --slow may say
@@ -25,7 +27,7 @@ def chosen_pieces(solutions: bool, katas: Iterable[str] = KATAS) -> Pieces:
     if solutions:
         chosen = pieces.reference(katas)
     else:
-        chosen = pieces.own_where_green(katas, lambda kata: screen.say((f"testing {kata.address} ...", "dim")))
+        chosen = pieces.own_where_green(katas, lambda kata: terminal.say((f"testing {kata.address} ...", "dim")))
         tell(chosen)
     chosen.serve()
     return chosen
@@ -36,13 +38,13 @@ def tell(chosen: Pieces) -> None:
     rows = [("your own", "green", names(chosen.own)), ("borrowed from the reference", "", names(chosen.borrowed))]
     for title, style, listed in rows:
         if listed:
-            screen.say((title, f"bold {style}".strip()))
-            for line in screen.wrapped(listed, min(screen.columns() - 1, 100), "  ", "  "):
-                screen.say(line)
+            terminal.say((title, f"bold {style}".strip()))
+            for line in terminal.wrapped(listed, min(terminal.columns() - 1, 100), "  ", "  "):
+                terminal.say(line)
     for kata, why in chosen.wrong.items():
         name = curriculum.short(kata)
-        screen.say((f"yours is not right: {name}", "bold red"), f", {why}; the reference stands in for it.")
-        screen.say("  next: ", (f"dojo test {name}", "bold cyan"))
+        terminal.say((f"yours is not right: {name}", "bold red"), f", {why}; the reference stands in for it.")
+        terminal.say("  next: ", (f"dojo test {name}", "bold cyan"))
 
 
 def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
@@ -50,7 +52,7 @@ def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
     hashes = chosen.hashes()
     if changed := [address for address, was in begun_with.items() if hashes.get(address) != was]:
         told = f"changed since it was begun: {', '.join(changed)}. It may end elsewhere than it would have."
-        screen.say((told, "yellow"))
+        terminal.say((told, "yellow"))
 
 
 def names(katas: Iterable[Kata]) -> str:
@@ -64,10 +66,10 @@ def replace_slow(chosen: Pieces, text: Text, settings: Settings, slow: str) -> N
             continue
         taken = slowness.in_words(seconds)
         told = f"your {curriculum.short(kata)} would take about {taken} for this text, the reference some seconds."
-        asks = slow == ASK and screen.interactive()
+        asks = slow == ASK and terminal.interactive()
         borrow = cli.confirmed(f"{told} Borrow it?", yes=False) if asks else slow != OWN
         if borrow:
-            screen.say((f"{told} It is borrowed.", "yellow"))
+            terminal.say((f"{told} It is borrowed.", "yellow"))
             chosen.borrow(kata)
             chosen.serve()
 
@@ -88,9 +90,9 @@ def estimates(chosen: Pieces, text: Text, settings: Settings) -> dict[Kata, floa
 
 def tokenize(run: Run, text: Text, settings: Settings) -> int:
     """Make the tokenizer and the files of tokens. Returns the size of the vocabulary."""
-    with screen.working("training the tokenizer ..."):
+    with terminal.working("training the tokenizer ..."):
         tokenizer = tokens.tokenizer_for(text, settings)
-    with screen.working("encoding the text ..."):
+    with terminal.working("encoding the text ..."):
         tokens.write(run, text, tokenizer, settings)
     learned, held_out = tokens.read(run)
     size, known = tokens.vocab_size_of(tokenizer), len(learned) + len(held_out)
@@ -116,7 +118,7 @@ def tell_model(session: Session, about: str) -> None:
             f"the disk has {free / 1e6:,.0f} MB free, and the checkpoints of this run take {needed / 1e6:,.0f} MB."
         )
     row("model", f"{numbers:,} parameters: {about}")
-    with screen.working("timing a step ..."):
+    with terminal.working("timing a step ..."):
         seconds = seconds_per_step(session) * (session.total - session.start)
     team = f", {session.team.size} processes" if session.team.size > 1 else ""
     begun = f" from step {session.start}" if session.start else ""
@@ -128,7 +130,7 @@ def tell_model(session: Session, about: str) -> None:
 
 
 def row(label: str, text: str) -> None:
-    first, *more = screen.wrapped(text, min(screen.columns() - 1, 100) - LABEL)
-    screen.say((f"{label:{LABEL}}", "bold"), first)
+    first, *more = terminal.wrapped(text, min(terminal.columns() - 1, 100) - LABEL)
+    terminal.say((f"{label:{LABEL}}", "bold"), first)
     for line in more:
-        screen.say(" " * LABEL, line)
+        terminal.say(" " * LABEL, line)

@@ -8,8 +8,8 @@ import click
 import torch
 from torch import nn
 
-from dojo import pieces, progress
-from dojo.train import MODEL, tokens
+from dojo.learner import store
+from dojo.train import MODEL, pieces, tokens
 from dojo.train.folder import Run
 from dojo.train.speaking import Speaker
 
@@ -30,7 +30,7 @@ def of_run(run: Run, device: str) -> Speaker:
     except FileNotFoundError:
         raise click.ClickException(f"{run.name} has no checkpoint: `dojo train --resume` goes on with it.") from None
     except (OSError, SafetensorError, RuntimeError) as error:
-        where = progress.shown(run.checkpoint)
+        where = store.shown(run.checkpoint)
         raise click.ClickException(f"{where} cannot be loaded: {str(error).splitlines()[0]}") from None
     return Speaker(model.to(device).eval(), tokens.tokenizer_of(run), config)
 

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dojo import pieces
-from dojo.train import END_OF_TEXT
+from dojo.train import END_OF_TEXT, pieces
 
 LONGEST_CHARACTER = 4  # bytes, and so tokens at most, that one character takes
 SAMPLE_TOKENS, SEED = 48, 123

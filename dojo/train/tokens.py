@@ -5,9 +5,10 @@ from typing import Any
 import click
 import numpy as np
 
-from dojo import pieces, progress, vocabulary
-from dojo.texts import Text
-from dojo.train import END_OF_TEXT
+from dojo.datasets.texts import Text
+from dojo.learner import store
+from dojo.system import vocabulary
+from dojo.train import END_OF_TEXT, pieces
 from dojo.train.folder import Run
 from dojo.train.settings import GPT2, Settings
 
@@ -34,7 +35,7 @@ def tokenizer_of(run: Run) -> Any:
     try:
         return pieces.module("text/bpe_tokenizer").BPETokenizer.load(run.tokenizer)
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{progress.shown(run.tokenizer)} cannot be loaded: {error}") from None
+        raise click.ClickException(f"{store.shown(run.tokenizer)} cannot be loaded: {error}") from None
 
 
 def vocab_size_of(tokenizer: Any) -> int:
@@ -61,7 +62,7 @@ def write(run: Run, text: Text, tokenizer: Any, settings: Settings) -> None:
         np.save(run.held_out, ids[border:])
         tokenizer.save(run.tokenizer)
     except OSError as error:
-        raise progress.unwritten(run.folder, error) from None
+        raise store.unwritten(run.folder, error) from None
 
 
 def read(run: Run) -> tuple[Any, Any]:

@@ -19,6 +19,8 @@ class Gate(nn.Module):
     Clauses:
         ones    A new gate changes nothing.
         scales  The output is x * weight, feature by feature.
+
+    Further clauses:
         width   Another width than the gate's raises a ValueError that names both.
 
     Not allowed: Linear, torch.einsum.
@@ -44,10 +46,17 @@ from katas.toys.{name} import Gate
 from tests.support import clause, close, dealt, numbers, refuses
 
 
+def refusal(gate):
+    try:
+        return tuple(gate(numbers(2, 4)).shape)
+    except Exception as error:
+        return type(error).__name__
+
+
 def probe(kata):
     return {{
         "numbers": lambda: dealt(kata.Gate(3))(numbers(2, 3)),
-        "refusal": lambda: kata.Gate(3)(numbers(2, 4)),
+        "refusal": lambda: refusal(kata.Gate(3)),
     }}
 
 
@@ -89,7 +98,11 @@ says = "the width is never checked"
 edits = [{ swap = "if x.shape[1] != len(self.weight):", by = "if False:" }]
 """
 
-REACH = """{"reach": {"added": ["ones", "scales"], "subtracted": ["ones", "scales"], "any-width": ["width"]}}"""
+REACH = """{"reach": {
+  "added": ["test_a_new_gate_changes_nothing", "test_every_feature_is_scaled"],
+  "subtracted": ["test_a_new_gate_changes_nothing", "test_every_feature_is_scaled"],
+  "any-width": ["test_another_width_is_refused"]
+}}"""
 
 BUILT_ON_IT = '''"""Kata: two gates."""
 
@@ -142,7 +155,7 @@ CASES = {
     "untouched": Case(
         source="stub",
         told="""
-            not written yet: katas/{kata}.py:19 Gate.__init__
+            not written yet: katas/{kata}.py:21 Gate.__init__
             next: dojo spec {name}
             """,
     ),
@@ -150,8 +163,8 @@ CASES = {
         edits={"x * self.weight": "x + self.weight"},
         told="""
             ones: A new gate changes nothing.
-            seen: 1.68884 at [0, 0], expected 0.688844: the weights of a new gate should be ones
-            your result is the one you get when the weights are added and not multiplied
+              the value at [0, 0] is 1.68884, expected 0.688844: the weights of a new gate should be ones
+              Your result is the one you get when the weights are added and not multiplied.
             next: dojo hint {name}
             """,
     ),
@@ -160,8 +173,9 @@ CASES = {
         clause="scales",
         told="""
             scales: The output is x * weight, feature by feature.
-            seen: 0.370207 at [0, 0], expected 0.50499: the weights were dealt, and the output is not x * weight
-            with: batch = 1
+              the value at [0, 0] is 0.370207, expected 0.50499: the weights were dealt, and the output is not x
+                * weight
+              with batch = 1
             next: dojo hint {name}
             """,
     ),
@@ -170,9 +184,9 @@ CASES = {
         clause="width",
         told="""
             width: Another width than the gate's raises a ValueError that names both.
-            seen: expected a ValueError that names 3 and 4; a RuntimeError came instead: The size of tensor a
-              (4) must match the size of tensor b (3) at non-singleton dimension 1
-            your result is the one you get when the width is never checked
+              expected a ValueError that names 3 and 4; a RuntimeError came instead: The size of tensor a (4)
+                must match the size of tensor b (3) at non-singleton dimension 1
+              Your result is the one you get when the width is never checked.
             next: dojo hint {name}
             """,
     ),
@@ -180,8 +194,7 @@ CASES = {
         edits={"return x * self.weight": "return (x * self.weight).sum(1)"},
         told="""
             ones: A new gate changes nothing.
-            seen: the result of Gate.forward is (2,) of torch.float32
-            expected: (batch 2, width 3) of Float
+              the result of Gate.forward is (2,) of torch.float32, expected (batch 2, width 3) of Float
             next: dojo hint {name}
             """,
     ),
@@ -189,8 +202,7 @@ CASES = {
         edits={"return x * self.weight": "return (x * self.weight).long()"},
         told="""
             ones: A new gate changes nothing.
-            seen: the result of Gate.forward is (2, 3) of torch.int64
-            expected: (batch 2, width 3) of Float
+              the result of Gate.forward is (2, 3) of torch.int64, expected (batch 2, width 3) of Float
             next: dojo hint {name}
             """,
     ),
@@ -202,34 +214,35 @@ CASES = {
         }
         | {"            raise": "                raise"},
         told="""
-            katas/{kata}.py:23 `def forward` stands inside Gate.__init__; it belongs in the class
+            katas/{kata}.py:25 `def forward` stands inside Gate.__init__; it belongs in the class
               Gate: check its indent
-            next: dojo hint {name}
+            next: dojo spec {name}
             """,
     ),
     "dedented": Case(
         edits={"    def forward": "def forward", MULTIPLY: "    return x * self.weight\n", "        if x": "    if x"}
         | {"            raise": "        raise"},
         told="""
-            katas/{kata}.py:23 `def forward` stands outside of any class; it belongs in the class
+            katas/{kata}.py:25 `def forward` stands outside of any class; it belongs in the class
               Gate: check its indent
-            next: dojo hint {name}
+            next: dojo spec {name}
             """,
     ),
     "no_return": Case(
         edits={"return x * self.weight": "x * self.weight"},
         told="""
             ones: A new gate changes nothing.
-            seen: the result of Gate.forward is None: does every way through Gate.forward end in a `return`?
+              the result of Gate.forward is None: does every path through Gate.forward end in a `return`?
             next: dojo hint {name}
             """,
     ),
     "no_super": Case(
         edits={"        super().__init__()\n": ""},
         told="""
-            your line: katas/{kata}.py:20  self.weight = nn.Parameter(torch.ones(width))
-            seen: AttributeError: cannot assign parameters before Module.__init__() call
-            `super().__init__()` has to be the first line of __init__: it makes the module ready to hold its parts
+            ones: A new gate changes nothing.
+              your line: katas/{kata}.py:22  self.weight = nn.Parameter(torch.ones(width))
+              AttributeError: cannot assign parameters before Module.__init__() call
+              `super().__init__()` has to be the first line of __init__: only then can a module hold its parts.
             next: dojo hint {name}
             """,
     ),
@@ -237,50 +250,56 @@ CASES = {
         edits={"class Gate(": "class Gates("},
         told="""
             katas/{kata}.py defines no Gate
-            it has Gates in line 8: was Gate renamed? The tests need its name as specified
+              it has Gates in line 8: was Gate renamed? The tests need its name as specified
+            next: dojo spec {name}
             """,
     ),
     "empty": Case(
         source="",
         told="""
             katas/{kata}.py defines no Gate
+            next: dojo spec {name}
             """,
     ),
     "syntax": Case(
         edits={"x.shape[1] !=": "x.shape[1] =! "},
         told="""
-            katas/{kata}.py:24 is no valid Python: invalid syntax
+            katas/{kata}.py:26 is not valid Python: invalid syntax
                 if x.shape[1] =!  len(self.weight):
                               ^
-            nothing in this file counts until Python can read it; the other katas are not affected
+            next: dojo test {name}
             """,
     ),
     "bytes": Case(
         source=b"# \xff\n",
         told="""
-            katas/{kata}.py cannot be read: it is not UTF-8 text; save it as UTF-8 and try again
+            katas/{kata}.py is not UTF-8 text
+              Save it as UTF-8.
+            next: dojo test {name}
             """,
     ),
     "missing": Case(
         source="missing",
         told="""
-            katas/{kata}.py is missing; `dojo reset {name}` brings its stub back
+            katas/{kata}.py is missing
+            next: dojo reset {name}
             """,
     ),
     "at_import": Case(
         edits={"import torch\n": "import torch\n\nzero = 1 / 0\n"},
         told="""
-            katas/{kata}.py stops while it is loaded
-            your line: katas/{kata}.py:5  zero = 1 / 0
-            seen: ZeroDivisionError: division by zero
+            katas/{kata}.py raises an error while it is loaded
+              your line: katas/{kata}.py:5  zero = 1 / 0
+              ZeroDivisionError: division by zero
+            next: dojo test {name}
             """,
     ),
     "inside_torch": Case(
         edits={"return x * self.weight": "return x @ self.weight.reshape(1, -1)"},
         told="""
             ones: A new gate changes nothing.
-            your line: katas/{kata}.py:26  return x @ self.weight.reshape(1, -1)
-            seen: RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 1x3)
+              your line: katas/{kata}.py:28  return x @ self.weight.reshape(1, -1)
+              RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x3 and 1x3)
             next: dojo hint {name}
             """,
     ),
@@ -288,8 +307,8 @@ CASES = {
         edits={"return x * self.weight": "return self.forward(x)"},
         told="""
             ones: A new gate changes nothing.
-            your line: katas/{kata}.py:26  return self.forward(x)
-            seen: RecursionError: the function calls itself without an end
+              your line: katas/{kata}.py:28  return self.forward(x)
+              RecursionError: the function calls itself without end
             next: dojo hint {name}
             """,
     ),
@@ -297,8 +316,8 @@ CASES = {
         edits={"x * self.weight": "[print(i) for i in range(30)] and x + self.weight"},
         told="""
             ones: A new gate changes nothing.
-            seen: 1.68884 at [0, 0], expected 0.688844: the weights of a new gate should be ones
-            your result is the one you get when the weights are added and not multiplied
+              the value at [0, 0] is 1.68884, expected 0.688844: the weights of a new gate should be ones
+              Your result is the one you get when the weights are added and not multiplied.
             next: dojo hint {name}
             """,
         printed="(10 lines before)\n" + "\n".join(map(str, range(10, 30))),
@@ -306,23 +325,25 @@ CASES = {
     "not_allowed": Case(
         edits={"return x * self.weight": "return torch.einsum('bw,w->bw', x, self.weight)"},
         told="""
-            not allowed here: torch.einsum, line 26
-            the specification of {name} asks you to build this yourself
+            katas/{kata}.py:28 uses torch.einsum
+              The specification of {name} asks you to write this yourself.
+            next: dojo test {name}
             """,
     ),
     "borrowed_answer": Case(
         edits={"import torch\n": "import torch\nfrom solutions.toys import gate_borrowed_answer\n"},
         told="""
-            not allowed here: solutions, line 4
-            a kata stands on its own: it knows neither the reference nor its tests
+            katas/{kata}.py:4 imports solutions
+              A kata imports neither the reference nor the tests and their tools.
+            next: dojo test {name}
             """,
     ),
     "exits": Case(
         edits={"return x * self.weight": "raise SystemExit"},
         told="""
             ones: A new gate changes nothing.
-            your line: katas/{kata}.py:26  raise SystemExit
-            seen: SystemExit
+              your line: katas/{kata}.py:28  raise SystemExit
+              SystemExit
             next: dojo hint {name}
             """,
     ),
@@ -330,16 +351,17 @@ CASES = {
         edits={"return x * self.weight": "raise __import__('unit' + 'test').SkipTest('hard')"},
         told="""
             ones: A new gate changes nothing.
-            your line: katas/{kata}.py:26  raise __import__('unit' + 'test').SkipTest('hard')
-            seen: SkipTest: hard
+              your line: katas/{kata}.py:28  raise __import__('unit' + 'test').SkipTest('hard')
+              SkipTest: hard
             next: dojo hint {name}
             """,
     ),
     "patches": Case(
         edits={"import torch\n": "import torch\n\ntorch.allclose = lambda *_, **__: True\n"},
         told="""
-            not allowed here: changing torch.allclose, line 5
-            what others share stays as it is: the tests use it too
+            katas/{kata}.py:5 changes torch.allclose
+              A kata changes nothing in other modules: the tests use them too.
+            next: dojo test {name}
             """,
     ),
     "random": Case(
@@ -348,7 +370,7 @@ CASES = {
         clause="scales",
         told="""
             scales: The output is x * weight, feature by feature.
-            seen: the same call gave two different answers: is something random, or kept between calls?
+              The same call gave two different results: is something random, or kept between calls?
             next: dojo hint {name}
             """,
     ),

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from dojo import ROOT
-from dojo.stubs import stub_of
+from dojo.catalog.stubs import stub_of
 
 COPIED = ("dojo", "katas", "solutions", "tests", "docs", "data", "conftest.py", "pyproject.toml")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "_build", ".*")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dojo.serving import served
+from dojo.serving.finder import served
 
 INPUTS = torch.tensor(  # "Your journey starts with one step", section 3.3.1: a token a row
     [

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dojo.serving import served
+from dojo.serving.finder import served
 from tests.support import gpt2
 
 ALIKE = {"rtol": 0, "atol": 5.1e-5}  # what is printed is rounded to four decimals

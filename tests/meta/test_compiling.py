@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from dojo import ROOT
-from dojo.serving import CHECKS, ROOMS
+from dojo.serving.finder import CHECKS, ROOMS
 
 MODULES = {  # the kata, and how its module is made: 5 features in, 4 out, room for 8 tokens
     "SelfAttention": ("trainable", [5, 4]),

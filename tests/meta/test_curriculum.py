@@ -1,9 +1,9 @@
-"""dojo/curriculum.py: the list of katas, their names on the command line, and what they build on."""
+"""dojo/catalog/curriculum.py: the list of katas, their names on the command line, and what they build on."""
 
 import pytest
 
-from dojo import curriculum
-from dojo.curriculum import Kata, NoCurriculum, UnknownKata
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata, NoCurriculum, UnknownKata
 
 LIST = """
 [parts]

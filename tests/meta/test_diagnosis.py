@@ -1,52 +1,78 @@
-"""Which known mistake a failure names: the one that alone matches, and only where it explains what went wrong."""
+"""Which known mistake a failure names: one that explains all that differs, and only where it fails the very test."""
 
 from collections import Counter
 
 import pytest
 import torch
 
-from dojo import diagnosis
-from dojo.diagnosis import alike, answers, grouped, named, sentences
+from dojo.verdict import diagnosis
+from dojo.verdict.diagnosis import Named, answers, grouped, named, sentences
+from dojo.verdict.results import CannotKeep, Raised, alike, kept, recovered
 
 THEIRS = {
-    "": {"numbers": 1, "refusal": "ValueError"},
-    "doubled": {"numbers": 2, "refusal": "ValueError"},
-    "doubled-too": {"numbers": 2, "refusal": "TypeError"},
-    "tripled": {"numbers": 3, "refusal": "ValueError"},
-    "never-refused": {"numbers": 1, "refusal": "nothing"},
+    "": {"numbers": 1, "large": 10, "refusal": "ValueError"},
+    "doubled": {"numbers": 2, "large": 20, "refusal": "ValueError"},
+    "doubled-when-small": {"numbers": 2, "large": 10, "refusal": "ValueError"},
+    "squared": {"numbers": 1, "large": 100, "refusal": "ValueError"},
+    "never-refused": {"numbers": 1, "large": 10, "refusal": "nothing"},
 }
 
 
 @pytest.mark.parametrize(
-    ("numbers", "refusal", "names"),
+    ("numbers", "large", "refusal", "expected"),
     [
-        (1, "ValueError", []),
-        (3, "ValueError", ["tripled"]),
-        (2, "ValueError", []),  # two mistakes give these numbers
-        (2, "TypeError", ["doubled-too"]),  # the refusal tells them apart
-        (9, "ValueError", []),
-        (9, "nothing", ["never-refused"]),
-        (3, "nothing", ["tripled", "never-refused"]),
+        (1, 10, "ValueError", Named()),
+        (2, 20, "ValueError", Named("doubled")),
+        (2, 10, "ValueError", Named("doubled-when-small")),  # both explain the difference: the closer one is named
+        (1, 100, "ValueError", Named("squared")),
+        (9, 10, "ValueError", Named()),
+        (2, 20, "nothing", Named("", ("doubled", "never-refused"), mixed=True)),
+        (9, 100, "ValueError", Named("", ("squared",))),  # the numbers are explained by nothing
+        (Raised("ValueError"), 20, "ValueError", Named("doubled")),  # an error proves nothing
+        (float("nan"), 20, "ValueError", Named("doubled")),
+        (Raised("ValueError"), Raised("ValueError"), "ValueError", Named()),
     ],
 )
-def test_a_mistake_is_named_if_it_alone_matches(numbers, refusal, names):
-    assert named({"numbers": numbers, "refusal": refusal}, grouped(THEIRS)) == names
+def test_a_mistake_is_named_if_it_explains_all_that_differs(numbers, large, refusal, expected):
+    assert named({"numbers": numbers, "large": large, "refusal": refusal}, grouped(THEIRS)) == expected
 
 
-def test_a_failure_tells_only_the_mistakes_that_fail_its_clause(monkeypatch):
-    breaks = {"scaled": "agrees", "unmasked": "past", "unchecked": "length"}
-    told = {name: {"breaks": clause, "says": name} for name, clause in breaks.items()}
-    reach = {"scaled": ["agrees"], "unmasked": ["past", "agrees"]}
+def test_a_failed_test_names_only_mistakes_that_fail_this_very_test(monkeypatch):
+    told = {name: {"says": f"it is {name}"} for name in ("scaled", "unmasked")}
+    reach = {"scaled": ["test_formula", "test_dtype[float64]"], "unmasked": ["test_past"]}
     monkeypatch.setattr(diagnosis, "mistakes_of", lambda _: told)
     monkeypatch.setattr(diagnosis, "reach_of", lambda _: reach)
-    for clause, names in {
-        "agrees": ["scaled", "unmasked"],
-        "past": ["unmasked"],
-        "length": ["unchecked"],  # what nobody has written down reaches the clause it breaks
-        "mask": [],
-    }.items():
-        expected = [f"your result is the one you get when {name}" for name in names]
-        assert sentences("toys/toy", clause, ["unmasked", "scaled", "unchecked"]) == expected
+
+    def said(test, *found, **more):
+        return sentences("toys/toy", test, Named(*found, **more))
+
+    whole = "Your result is the one you get when it is scaled."
+    assert said("test_formula", "scaled") == said("test_formula[3]", "scaled") == [whole]
+    assert said("test_dtype[float64]", "scaled") == [whole]
+    assert said("test_dtype[float16]", "scaled") == said("test_past", "scaled") == []
+    both = ("scaled", "unmasked")
+    assert said("test_past", "", both, mixed=True) == ["This part looks like what you get when it is unmasked."]
+    reach["unmasked"].append("test_formula")
+    assert said("test_formula", "", both, mixed=True) == [
+        "Two mistakes seem to be mixed: it is scaled; and it is unmasked."
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 3, 2.5, float("nan"), "text", b"\xff", [1, [2.0]], (1, "a"), {"a": (1,), 2: [None]}, {1, 2},
+        Raised("ValueError"), torch.Size([2, 3]), torch.ones(2, 3), torch.ones(0, 3), torch.tensor(1.5),
+        torch.ones(3, dtype=torch.bfloat16), torch.tensor([True, False]), torch.arange(6).reshape(2, 3).mT,
+    ],
+)  # fmt: skip
+def test_a_result_is_kept_as_json_and_recovered(value):
+    assert alike(recovered(kept(value)), value)
+
+
+def test_what_json_does_not_carry_is_not_kept():
+    with pytest.raises(CannotKeep):
+        kept([object()])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +102,7 @@ def test_a_part_that_raises_is_its_error_and_costs_no_other_part():
         raise SystemExit
 
     found = answers(None, lambda _: {"one": lambda: 1 / 0, "two": leave, "three": lambda: 3})
-    assert found == {"one": "ZeroDivisionError: division by zero", "two": "SystemExit: ", "three": 3}
+    assert found == {"one": Raised("ZeroDivisionError"), "two": Raised("SystemExit"), "three": 3}
 
 
 def test_a_diagnosis_prints_nothing_and_leaves_the_random_numbers_alone(capsys):
@@ -91,11 +117,10 @@ def test_a_diagnosis_prints_nothing_and_leaves_the_random_numbers_alone(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_what_took_long_to_work_out_is_recalled_until_something_changes(scratch):
+def test_what_was_worked_out_is_recalled_until_something_changes(scratch):
     scratch.only_toys()
-    scratch.write("dojo/recalling.py", scratch.read("dojo/recalling.py").replace("WORTH_IT = 0.5", "WORTH_IT = 0.0"))
     source = (
-        "from dojo.recalling import recalled\n"
+        "from dojo.verdict._probe_cache import recalled\n"
         "print(recalled('toys/quadrupling', lambda: print('working') or {'part': [(3, ['a'])]}))\n"
     )
     scratch.write("ask.py", source)
@@ -104,8 +129,10 @@ def test_what_took_long_to_work_out_is_recalled_until_something_changes(scratch)
     for name in ("tests/toys/test_quadrupling.py", "katas/toys/doubling.py"):
         scratch.write(name, scratch.read(name) + "\n")
         assert scratch.run("ask").stdout == "working\n" + kept, f"{name} has changed"
+    scratch.write("dojo/system/terminal.py", scratch.read("dojo/system/terminal.py") + "\n")
+    assert scratch.run("ask").stdout == kept, "what is shown on the screen decides no result"
     assert scratch.run("ask", KATA_ROOMS='{"toys/doubling": "solutions"}').stdout == "working\n" + kept
-    scratch.path(".dojo/toys/quadrupling/known.pickle").write_bytes(b"no pickle")
+    scratch.path(".dojo/toys/quadrupling/probe.json").write_bytes(b"damaged")
     assert scratch.run("ask").stdout == "working\n" + kept
 
 

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from dojo import doctor, vocabulary
-from dojo.doctor import NOTE, OK, WRONG
-from dojo.vocabulary import File
+from dojo.system import doctor, vocabulary
+from dojo.system.doctor import NOTE, OK, WRONG
+from dojo.system.vocabulary import File
 
 
 def states(found):
@@ -264,7 +264,8 @@ def test_addresses_hashes_and_places_are_tiktokens_own(monkeypatch):
 
 def test_doctor_tells_what_fetching_came_to(toys):
     toys.write(
-        "dojo/vocabulary.py", toys.read("dojo/vocabulary.py").replace("https://openaipublic", "http://127.0.0.1:9/")
+        "dojo/system/vocabulary.py",
+        toys.read("dojo/system/vocabulary.py").replace("https://openaipublic", "http://127.0.0.1:9/"),
     )
     ended = toys.run("dojo", "doctor", "--fetch", "--json", TIKTOKEN_CACHE_DIR=str(toys.path("cache")))
     assert ended.returncode == 1

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from dojo.finetune import confusion
 from dojo.finetune.batches import with_targets
-from dojo.serving import served
+from dojo.serving.finder import served
 from tests.meta.test_dojo_train import TINY, steps_saved, train
 
 SHORT = ("--device", "cpu", "--epochs", "1")

@@ -19,7 +19,7 @@ def test_a_fresh_clone(toys):
     ended = toys.run("dojo")
     assert ended.stderr == ""
     assert ended.stdout.splitlines() == [
-        "LLM Katas  ░░░░░░░░░░░░░░░░░░░░  0 of 2 done",
+        "LLM Katas  ░░░░░░░░░░░░░░░░░░░░  0 of 2 green",
         "",
         "                  kata                      clauses  book  min",
         "Toys",
@@ -35,13 +35,13 @@ def test_a_kata_goes_through_its_states(toys):
     toys.write("katas/toys/doubling.py", DOUBLING)
     assert states(toys) == ({"doubling": "edited since", "quadrupling": "not started"}, "dojo test doubling")
     toys.run("dojo", "test", "doubling")
-    assert states(toys) == ({"doubling": "done", "quadrupling": "not started"}, "dojo spec quadrupling")
+    assert states(toys) == ({"doubling": "green", "quadrupling": "not started"}, "dojo spec quadrupling")
     toys.write("katas/toys/doubling.py", DOUBLING.replace("\n", "\r\n"))
-    assert states(toys)[0]["doubling"] == "done", "other line ends are no edit"
+    assert states(toys)[0]["doubling"] == "green", "other line ends are no edit"
     toys.write("katas/toys/doubling.py", DOUBLING.replace("number + number", "number"))
     assert states(toys)[0]["doubling"] == "edited since"
     toys.run("dojo", "test", "doubling")
-    assert states(toys) == ({"doubling": "broken", "quadrupling": "not started"}, "dojo test doubling")
+    assert states(toys) == ({"doubling": "in progress", "quadrupling": "not started"}, "dojo test doubling")
     toys.path("katas/toys/doubling.py").unlink()
     assert states(toys) == ({"doubling": "missing", "quadrupling": "not started"}, "dojo reset doubling")
 
@@ -64,8 +64,8 @@ def test_all_done(toys):
         toys.write(f"katas/toys/{name}.py", toys.read(f"solutions/toys/{name}.py"))
         toys.run("dojo", "test", name)
     shown = toys.run("dojo")
-    assert "2 of 2 done" in shown.stdout
-    assert shown.stdout.splitlines()[-1].startswith("next: every kata is done.")
+    assert "2 of 2 green" in shown.stdout
+    assert shown.stdout.splitlines()[-1].startswith("next: every kata is green.")
     ended = toys.run("dojo", "test")
     assert (ended.returncode, ended.stderr) == (
         2,

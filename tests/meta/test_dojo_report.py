@@ -13,7 +13,7 @@ def test_only_what_is_begun_is_tested_and_the_map_follows(toys):
     assert shown.splitlines()[0] == "green       toys/doubling  2 of 2 clauses"
     assert "quadrupling" not in shown.splitlines()[1]
     assert shown.endswith(toys.run("dojo").stdout)
-    assert "1 of 2 done" in shown
+    assert "1 of 2 green" in shown
 
 
 def test_a_kata_in_the_making_is_no_error(toys):
@@ -38,8 +38,8 @@ def test_the_map_as_markdown_is_appended_to_a_file(toys):
     toys.write("katas/toys/doubling.py", DOUBLING)
     assert toys.run("dojo", "report", "--markdown", "summary.md").returncode == 0
     page = toys.read("summary.md")
-    assert page.startswith("before\n## LLM Katas\n\n1 of 2 katas done.\n")
-    assert "| ✅ done | Doubling (`toys/doubling`) | 2 of 2 |" in page
+    assert page.startswith("before\n## LLM Katas\n\n1 of 2 katas green.\n")
+    assert "| ✅ green | Doubling (`toys/doubling`) | 2 of 2 |" in page
     assert "| ⬜ not started | Quadrupling (`toys/quadrupling`) | 0 of 1 |" in page
     assert page.endswith("Next: `dojo spec quadrupling`\n")
 
@@ -55,4 +55,4 @@ def test_scripts_get_json(toys):
     toys.write("katas/toys/doubling.py", DOUBLING)
     data = json.loads(toys.run("dojo", "report", "--json").stdout)
     assert data["done"] == 1
-    assert data["katas"][0]["state"] == "done"
+    assert data["katas"][0]["state"] == "green"

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from dojo import vocabulary
+from dojo.system import vocabulary
 from dojo.train import KATAS
 
 SIZES = {"vocab-size": 300, "context-length": 16, "emb-dim": 16, "n-heads": 2, "n-layers": 1, "epochs": 1}
@@ -20,7 +20,7 @@ TINY = ["--story", "--device", "cpu", *(word for name, size in SIZES.items() for
 def record(scratch, *addresses, outcome="green", mark="passed"):
     """Have the copy remember a verdict on katas as they are."""
     source = (
-        "import sys; from dojo import curriculum, progress; from dojo.standing import hash_of\n"
+        "import sys; from dojo import curriculum, progress; from dojo.learner.standing import hash_of\n"
         "for address in sys.argv[3:]:\n"
         "    kata = curriculum.find(address)\n"
         "    about = {'outcome': sys.argv[1], 'why': [], 'clauses': {'a': 'passed', 'b': sys.argv[2]}}\n"

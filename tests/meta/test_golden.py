@@ -1,18 +1,32 @@
-"""What a learner is told, word for word, for each thing that can befall a kata; see golden.py for the wrong katas."""
+"""What a learner reads, word for word, for each thing that can befall a kata; see golden.py for the wrong katas."""
 
 import json
 import textwrap
 
 import pytest
 
-from dojo.telling import MOST_LINES
 from tests.meta.golden import BUILT_ON_IT, CASES, MISTAKES, REACH, REFERENCE, TEST, TEST_BUILT_ON_IT
 from tests.meta.scratch import Scratch
 
+MOST_LINES = 12
+# What an editor shows of each test: pytest's own report.
+PLUGIN = """
+import json
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call":
+        clause = dict(report.user_properties).get("clause")
+        shown = {"outcome": report.outcome, "clause": clause, "text": str(report.longrepr), "printed": report.sections}
+        file, _, test = report.nodeid.partition("::")
+        with open("reports", "a", encoding="utf-8") as reports:
+            print(json.dumps(shown | {"kata": file.rpartition("test_")[2].removesuffix(".py")}), file=reports)
+"""
+
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
-    """The records of one run over all wrong katas, by kata's name: the first told of each test, in order."""
+def shown(tmp_path_factory):
+    """The reports of one run over all wrong katas, by kata's name, in the order of the tests."""
     scratch = Scratch(tmp_path_factory.mktemp("golden") / "clone")
     scratch.write("katas/curriculum.toml", "# A track\n")
     for case, wrong in CASES.items():
@@ -32,24 +46,23 @@ def told(tmp_path_factory):
         name = f"on_{needs}"
         scratch.add(f"toys/{name}", BUILT_ON_IT.format(needs=needs), TEST_BUILT_ON_IT.format(name=name))
         scratch.write(f"katas/toys/{name}.py", BUILT_ON_IT.format(needs=needs))
-    run = scratch.run("pytest", "-p", "dojo.recording", "tests/toys", KATA_RECORD=str(scratch.path("record")))
+    scratch.write("reporter.py", PLUGIN)
+    run = scratch.run("pytest", "-p", "reporter", "--further", "tests/toys")
     found = {}
-    for record in map(json.loads, scratch.read("record").splitlines()):
-        if record["record"] == "test":
-            found.setdefault(record["file"].removeprefix("tests/toys/test_").removesuffix(".py"), []).append(record)
+    for report in map(json.loads, scratch.read("reports").splitlines()):
+        found.setdefault(report["kata"], []).append(report)
     assert "error" not in run.stdout.splitlines()[-1], run.stdout
     return found
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_wrong_kata_is_told_word_for_word(told, case):
+def test_each_wrong_kata_is_explained_word_for_word(shown, case):
     name, wrong = f"gate_{case}", CASES[case]
-    failed = [record for record in told[name] if record["outcome"] == "failed"]
-    record = next(record for record in failed if record["clause"] == wrong.clause or not wrong.clause)
-    expected = textwrap.dedent(wrong.told).strip("\n").format(kata=f"toys/{name}", name=name)
-    assert "\n".join(record["told"]) == expected
-    assert len(record["told"]) <= MOST_LINES
-    assert wrong.printed in "\n".join(record["printed"])
+    failed = [report for report in shown[name] if report["outcome"] == "failed"]
+    report = next(report for report in failed if report["clause"] == wrong.clause or not wrong.clause)
+    assert report["text"] == textwrap.dedent(wrong.told).strip("\n").format(kata=f"toys/{name}", name=name)
+    assert len(report["text"].splitlines()) <= MOST_LINES
+    assert wrong.printed in str(dict(report["printed"]).get("your code printed", ""))
 
 
 @pytest.mark.parametrize(
@@ -59,13 +72,14 @@ def test_each_wrong_kata_is_told_word_for_word(told, case):
         ("gate_syntax", "cannot be loaded: SyntaxError: invalid syntax (gate_syntax.py, line 24)"),
     ],
 )
-def test_a_prerequisite_is_named_as_such(told, needs, state):
-    (record,) = told[f"on_{needs}"]
-    assert record["told"] == [
+def test_a_prerequisite_is_named_as_such(shown, needs, state):
+    (report,) = shown[f"on_{needs}"]
+    assert report["text"].splitlines() == [
         f"the prerequisite toys/{needs} {state}",
-        f"next: dojo test {needs}, or borrow it from the reference: pytest --borrow toys/{needs}",
+        f"  To borrow it from the reference: pytest --borrow toys/{needs}",
+        f"next: dojo test {needs}",
     ]
 
 
-def test_every_kata_got_its_verdict(told):
-    assert all(len(told[f"gate_{case}"]) == 3 for case in CASES)
+def test_every_kata_got_its_verdict(shown):
+    assert all(len(shown[f"gate_{case}"]) == 3 for case in CASES)

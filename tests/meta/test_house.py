@@ -6,14 +6,15 @@ import tomllib
 
 import pytest
 
-from dojo import ROOT, specification
-from dojo.curriculum import katas, parts, prerequisites
-from dojo.diagnosis import reach_file, reach_of
-from dojo.serving import mistakes_file, mistakes_of
+from dojo import ROOT
+from dojo.catalog import specification
+from dojo.catalog.curriculum import katas, parts, prerequisites
+from dojo.catalog.mistakes import drawn_of, mistakes_file, mistakes_of, reach_file, reach_of
 
 KATAS = katas()
 each_kata = pytest.mark.parametrize("kata", KATAS, ids=lambda kata: kata.address)
 
+MOST_CORE, MOST_FURTHER, MOST_WORDS = 10, 12, 30
 OTHERS = {"meta", "parity"}  # folders of tests that belong to no kata
 TEACHES = {"torch", "jaxtyping", "numpy", "regex", "safetensors"}  # what a kata may import beside Python's own
 
@@ -64,7 +65,10 @@ def test_every_file_of_a_room_is_a_kata_of_the_curriculum():
     for room in ("katas", "solutions"):
         for path in sources(room):
             address = path.relative_to(ROOT / room).with_suffix("").as_posix()
-            assert path.name == "__init__.py" or address in known, f"{relative(path)} is not in katas/curriculum.toml"
+            helper = path == ROOT / "katas" / "modes.py"
+            assert helper or path.name == "__init__.py" or address in known, (
+                f"{relative(path)} is not in katas/curriculum.toml"
+            )
     for path in sources("tests"):
         if path.name.startswith(("test_", "bench_")) and not OTHERS & {*path.parts}:
             address = path.relative_to(ROOT / "tests").with_name(path.stem.partition("_")[2]).as_posix()
@@ -79,7 +83,7 @@ def test_every_package_folder_says_that_it_is_one(folder):
 
 
 def test_packages_are_listed_in_full():
-    """What pyproject.toml lists is what an install serves; katas' own parts are found by dojo/serving.py."""
+    """What pyproject.toml lists is what an install serves; katas' own parts are found by dojo/serving/finder.py."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     found = {relative(path.parent).replace("/", ".") for path in (ROOT / "dojo").rglob("__init__.py")}
     assert set(listed) == found | {"katas", "solutions"} | {
@@ -88,15 +92,30 @@ def test_packages_are_listed_in_full():
 
 
 @each_kata
-def test_every_clause_has_a_test_a_paragraph_and_a_mistake(kata):
+def test_every_clause_has_a_test_and_a_paragraph(kata):
     clauses = list(specification.clauses(kata.address))
     tested = {slug for slugs in clauses_of_tests(kata).values() for slug in slugs}
     told = re.findall(r"^- \*\*([a-z0-9-]+)\*\* \S", kata.page.read_text(encoding="utf-8"), re.MULTILINE)
-    broken = {mistake["breaks"] for mistake in mistakes_of(kata.address).values()}
-    assert clauses, "the specification has no clauses"
+    assert specification.core_clauses(kata.address), "the specification has no core"
     assert set(clauses) == tested, "clauses and tests differ"
     assert clauses == told, "the page's paragraphs are not the clauses, in their order"
-    assert set(clauses) == broken, "clauses and mistakes differ"
+
+
+@each_kata
+def test_a_specification_keeps_its_bounds(kata):
+    core, further = specification.core_clauses(kata.address), specification.further_clauses(kata.address)
+    assert len(core) <= MOST_CORE, f"{len(core)} core clauses"
+    assert len(further) <= MOST_FURTHER, f"{len(further)} further clauses"
+    wordy = {slug: len(text.split()) for slug, text in (core | further).items() if len(text.split()) > MOST_WORDS}
+    assert not wordy, f"a clause is one requirement, in {MOST_WORDS} words at most: {wordy}"
+
+
+@each_kata
+def test_tests_come_in_the_order_of_the_tiers(kata):
+    """Failures are told in the order of the specification, and a file reads in that order, too."""
+    further = specification.further_clauses(kata.address)
+    tiers = [slugs[0] in further for slugs in clauses_of_tests(kata).values()]
+    assert tiers == sorted(tiers), "a test of a further clause comes before one of the core"
 
 
 @each_kata
@@ -123,7 +142,11 @@ def test_every_mistake_and_excuse_is_told_in_full(kata):
 def test_the_reach_of_every_mistake_is_written_down(kata):
     reach, mistakes = reach_of(kata.address), mistakes_of(kata.address)
     assert list(reach) == list(mistakes)
-    assert all(mistakes[name]["breaks"] in clauses for name, clauses in reach.items())
+    tests = clauses_of_tests(kata)
+    named = {test.partition("[")[0] for failed in reach.values() for test in failed} | {
+        test.partition("[")[0] for test in drawn_of(kata.address)
+    }
+    assert named <= tests.keys(), f"tests that are gone: {sorted(named - tests.keys())}"
 
 
 @each_kata
@@ -134,7 +157,7 @@ def test_the_readme_has_a_row_for_every_kata(kata):
 @each_kata
 def test_a_page_has_its_sections_in_order(kata):
     page = kata.page.read_text(encoding="utf-8")
-    sections = ["## Why each clause", "## Hints", "## In the book", "## To discuss"]
+    sections = ["## A small example", "## Why each clause", "## Hints", "## In the book", "## To discuss"]
     places = [page.find(f"\n{section}\n") for section in sections]
     assert -1 not in places, dict(zip(sections, places, strict=True))
     assert places == sorted(places), dict(zip(sections, places, strict=True))
@@ -160,17 +183,18 @@ def test_a_kata_imports_earlier_katas_relatively_and_only_what_teaches(kata):
                 f"{relative(path)}: {module}"
             )
     for node in ast.walk(ast.parse(kata.solution.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("solutions", "katas")):
+        module = getattr(node, "module", None) or ""
+        if isinstance(node, ast.ImportFrom) and module != "katas.modes" and module.startswith(("solutions", "katas")):
             pytest.fail(f"line {node.lineno}: earlier katas are imported relatively")
 
 
 def test_tests_of_katas_know_the_katas_and_their_support_only():
     for path in sources("tests"):
-        if not OTHERS & {*path.parts} and path.name != "support.py":
+        if not OTHERS & {*path.parts} and path.name not in ("support.py", "laws.py"):
             known = {module for module in imports(path) if module.partition(".")[0] in ("solutions", "dojo", "tests")}
             if path.name.startswith("bench_"):
                 known = {module for module in known if not module.startswith("dojo.ladder")}
-            assert known <= {"tests.support"}, f"{relative(path)} imports {known}"
+            assert known <= {"tests.support", "tests.laws"}, f"{relative(path)} imports {known}"
 
 
 def test_the_dojo_imports_katas_only_to_serve_and_diagnose():

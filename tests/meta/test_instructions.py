@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from dojo import ROOT
-from dojo.finetune.instructions import is_answer, read_instructions
+from dojo.datasets.instructions import is_answer, read_instructions
 
 FILE = ROOT / "data" / "instructions.json"
 CARD = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
@@ -224,5 +224,5 @@ def test_a_file_that_cannot_be_read_is_an_oserror(tmp_path):
 
 
 def test_data_is_read_without_torch():
-    code = "import sys, dojo.finetune.messages, dojo.finetune.instructions; sys.exit('torch' in sys.modules)"
+    code = "import sys, dojo.datasets.messages, dojo.datasets.instructions; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -7,7 +7,7 @@ import torch
 
 from dojo.look.page import page
 from dojo.look.seeing import attention, see
-from dojo.serving import served
+from dojo.serving.finder import served
 from dojo.train.speaking import Speaker
 from tests.meta.test_speaking import Bytes
 

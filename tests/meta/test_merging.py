@@ -6,9 +6,9 @@ import itertools
 import pytest
 
 from dojo import ROOT
-from dojo.curriculum import katas
-from dojo.merging import CannotMerge, is_written, merged
-from dojo.stubs import stub_of
+from dojo.catalog.curriculum import katas
+from dojo.catalog.stubs import stub_of
+from dojo.update.merge import CannotMerge, is_written, merged
 
 OLD = '''"""Kata: shapes."""
 

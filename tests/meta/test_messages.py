@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from dojo import ROOT
-from dojo.finetune import messages
-from dojo.finetune.messages import UNWANTED, WANTED, Message, OneWordRule, best_one_word_rule, majority_share, words
+from dojo.datasets import messages
+from dojo.datasets.messages import UNWANTED, WANTED, Message, OneWordRule, best_one_word_rule, majority_share, words
 
 FILE = ROOT / "data" / "messages.tsv"
 CARD = (ROOT / "data" / "README.md").read_text(encoding="utf-8")

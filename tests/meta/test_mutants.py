@@ -5,8 +5,8 @@ import textwrap
 
 import pytest
 
+from dojo.catalog.curriculum import katas
 from dojo.check.mutants import drawn, mutants
-from dojo.curriculum import katas
 
 
 def changes(source):

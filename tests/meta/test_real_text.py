@@ -14,7 +14,7 @@ import regex
 import tiktoken
 
 from dojo import ROOT
-from dojo.serving import ROOMS, served
+from dojo.serving.finder import ROOMS, served
 from tests.support import SCRIPTS
 
 HELP = "\n".join(topics[name] for name in sorted(topics))

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from dojo.hollow import hollowed, zeroed
+from dojo.serving.hollow import hollowed, zeroed
 from tests.meta.scratch import DOUBLING, Scratch
 
 MISTAKE = """[[mistake]]
@@ -214,7 +214,7 @@ def test_pytest_leaves_the_environment_as_it_was(shop):
 
 
 def test_the_finder_is_put_in_place_once():
-    from dojo.serving import Finder, serve
+    from dojo.serving.finder import Finder, serve
 
     serve()
     serve()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dojo import specification
+from dojo.catalog import specification
 
 
 @pytest.fixture
@@ -13,19 +13,35 @@ def clauses_of(tmp_path, monkeypatch):
         (tmp_path / "solutions").mkdir(exist_ok=True)
         (tmp_path / "solutions" / "toy.py").write_text(source, encoding="utf-8")
         monkeypatch.setattr(specification, "ROOT", tmp_path)
-        for function in (
-            specification.tree_of,
-            specification.docstrings,
-            specification.clauses,
-            specification.not_allowed,
-        ):
-            function.cache_clear()
+        forget()
         return specification.clauses("toy")
 
     yield read
     monkeypatch.undo()
-    for function in (specification.tree_of, specification.docstrings, specification.clauses, specification.not_allowed):
-        function.cache_clear()
+    forget()
+
+
+def forget():
+    """Let nothing be remembered of a solution that is written anew."""
+    for function in vars(specification).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
+
+
+def test_the_core_comes_before_the_further_clauses_in_each_docstring_and_over_all(clauses_of):
+    function = (
+        'def {0}():\n    """{0}.\n\n    Clauses:\n        {0}  A sentence.\n\n'
+        '    Further clauses:\n        more-{0}  A sentence.\n    """\n\n\n'
+    )
+    assert list(clauses_of(function.format("b") + function.format("a"))) == ["b", "a", "more-b", "more-a"]
+    assert list(specification.core_clauses("toy")) == ["b", "a"]
+    assert list(specification.further_clauses("toy")) == ["more-b", "more-a"]
+
+
+def test_a_clause_of_both_tiers_is_an_error(clauses_of):
+    source = '"""Kata.\n\nClauses:\n    same  A.\n\nFurther clauses:\n    same  B.\n"""\n'
+    with pytest.raises(ValueError, match="same twice"):
+        clauses_of(source)
 
 
 def test_a_clause_may_run_over_two_lines(clauses_of):
@@ -56,7 +72,7 @@ def test_a_slug_may_hold_digits(clauses_of):
 
 
 def test_a_line_that_is_no_clause_is_an_error(clauses_of):
-    with pytest.raises(ValueError, match="no clause, for want of a slug: Dtype  The dtype is kept"):
+    with pytest.raises(ValueError, match="a clause without a slug: Dtype  The dtype is kept"):
         clauses_of('"""Kata.\n\nClauses:\n    first  This.\n    Dtype  The dtype is kept.\n"""\n')
 
 

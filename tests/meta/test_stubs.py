@@ -5,8 +5,8 @@ import textwrap
 
 import pytest
 
-from dojo.curriculum import katas
-from dojo.stubs import NotStubbable, stub_of
+from dojo.catalog.curriculum import katas
+from dojo.catalog.stubs import NotStubbable, stub_of
 
 
 def stubbed(source):

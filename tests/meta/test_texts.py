@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from dojo import ROOT, texts
+from dojo import ROOT
+from dojo.datasets import texts
 from tests import support
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from dojo.stubs import stub_of
+from dojo.catalog.stubs import stub_of
 from tests.meta.scratch import DOUBLING, TEST_OF_DOUBLING, Scratch
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

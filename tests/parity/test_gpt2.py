@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from dojo.serving import served
+from dojo.serving.finder import served
 from tests.support import close, numbers, same
 
 SIZES = {"vocab_size": 101, "n_positions": 64, "n_embd": 32, "n_head": 4, "n_layer": 3}

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from torch.nn import functional
 
-from dojo.serving import served
+from dojo.serving.finder import served
 from tests.support import close, dealt, numbers, same
 
 TARGETS = ["W_query", "W_value"]

@@ -1,0 +1,179 @@
+"""Which file answers `import katas.attention.causal`: the learner's, the reference, or the reference with a mistake.
+
+The environment variable KATA_ROOMS says so, as JSON from address to room, and child processes inherit it:
+
+    {"*": "solutions"}                              every kata is the reference
+    {"attention/trainable": "solutions"}            one prerequisite is borrowed
+    {"attention/causal": "solutions:no-scale"}      the reference with a known mistake edited into it
+    {"attention/causal": "hollow"}                  the reference with every public result zeroed
+    {"attention/causal": "file:/tmp/mutant.py"}     any file
+
+What it does not name is served from katas/. While tests run (KATA_CHECKS), a kata that cannot be loaded does not
+break the import: its public names are stand-ins that fail when a test uses them, so every test gets its verdict.
+"""
+
+import contextlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dojo import ROOT
+from dojo.catalog import specification
+from dojo.catalog.mistakes import mistakes_of, wrong_source
+from dojo.serving import jaxtyping_standin
+from dojo.serving.restrictions import refuse_what_is_not_allowed
+
+ROOMS, CHECKS = "KATA_ROOMS", "KATA_CHECKS"
+
+
+class KataUnavailable(Exception):
+    """A test used a name of a kata that could not be loaded, or that does not define the name."""
+
+    def __init__(self, address: str, name: str, cause: BaseException | None):
+        super().__init__(f"{name} of {address}: {cause or 'not defined'}")
+        self.address, self.name, self.cause = address, name, cause
+
+
+class StandIn:
+    """What a test imports in place of a name that its kata could not give. Every use raises KataUnavailable."""
+
+    def __init__(self, address: str, name: str, cause: BaseException | None):
+        self._why = address, name, cause
+
+    def _fail(self, *_: object, **__: object) -> Any:
+        raise KataUnavailable(*self._why) from self._why[2]
+
+    __call__ = __getattr__ = __getitem__ = __iter__ = __instancecheck__ = __subclasscheck__ = __mro_entries__ = _fail
+
+
+class KataLoader(importlib.machinery.SourceFileLoader):
+    """Load a kata from its room, through the door, and never from a cache: two saves may fall into one second."""
+
+    def __init__(self, fullname: str, address: str, room: str):
+        room, _, detail = room.partition(":")
+        self.address, self.room, self.mistake = address, room, detail if room == "solutions" else ""
+        file = ROOT / (room if room == "katas" else "solutions") / f"{address}.py"
+        super().__init__(fullname, detail if room == "file" else str(file))
+
+    def path_stats(self, path: Any) -> Any:
+        raise OSError("a kata is never cached")
+
+    def get_data(self, path: Any) -> bytes:
+        data = super().get_data(path)
+        if not self.mistake:
+            return data
+        return wrong_source(importlib.util.decode_source(data), mistakes_of(self.address)[self.mistake]).encode()
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the kata's file. While tests run, what it could not define is stood in for, and the rest is checked."""
+        cause: BaseException | None = None
+        try:
+            if self.room in ("katas", "file"):
+                refuse_what_is_not_allowed(self.address, importlib.util.decode_source(self.get_data(self.path)))
+            super().exec_module(module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit, and pytest's own ways to leave a test out
+            if not os.environ.get(CHECKS):
+                raise
+            cause = error
+        if os.environ.get(CHECKS):
+            for name in specification.public_names(self.address):
+                if cause or not hasattr(module, name):
+                    setattr(module, name, StandIn(self.address, name, cause))
+            from dojo.serving.annotations import check
+
+            check(module)
+        if self.room == "hollow":
+            from dojo.serving.hollow import empty
+
+            empty(module)
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Answer imports below `katas` from the room that KATA_ROOMS names."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, *parts = fullname.split(".")
+        if package != "katas" or not parts:
+            return None
+        address = "/".join(parts)
+        if (ROOT / "solutions" / f"{address}.py").is_file():
+            loader = KataLoader(fullname, address, room_of(address))
+            return importlib.util.spec_from_file_location(fullname, loader.path, loader=loader)
+        folder = ROOT / "katas" / address
+        if (folder / "__init__.py").is_file():
+            return importlib.util.spec_from_file_location(
+                fullname, folder / "__init__.py", submodule_search_locations=[str(folder)]
+            )
+        return None
+
+
+def serve() -> None:
+    """Put the finder before all others, once."""
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder())
+    jaxtyping_standin.stand_in()
+
+
+def rooms() -> dict[str, str]:
+    """What KATA_ROOMS says: address to room."""
+    return dict(json.loads(os.environ.get(ROOMS) or "{}"))
+
+
+def room_of(address: str) -> str:
+    """The room that serves a kata: its own entry, else the entry `*`, else katas."""
+    said = rooms()
+    return said.get(address, said.get("*", "katas"))
+
+
+@contextlib.contextmanager
+def served(said: dict[str, str]) -> Iterator[None]:
+    """The katas as other rooms would serve them: a fresh load of the whole tree, apart from what is imported."""
+    before, environment = forget(), os.environ.get(ROOMS)
+    os.environ[ROOMS] = json.dumps(said)
+    try:
+        yield
+    finally:
+        forget()
+        if environment is None:
+            del os.environ[ROOMS]
+        else:
+            os.environ[ROOMS] = environment
+        for name, module in before.items():
+            sys.modules[name] = module
+            parent, _, child = name.rpartition(".")
+            setattr(sys.modules[parent], child, module)
+
+
+def forget() -> dict[str, ModuleType]:
+    """Drop every imported kata, and return what was dropped; a parent comes before its children."""
+    names = sorted(name for name in sys.modules if name.startswith("katas."))
+    dropped = {name: sys.modules.pop(name) for name in names}
+    for name in names:
+        if name.count(".") == 1 and "katas" in sys.modules:
+            vars(sys.modules["katas"]).pop(name.removeprefix("katas."), None)
+    return dropped
+
+
+def served_files() -> set[str]:
+    """The files of the katas as they are loaded now: a learner's, the reference, or a file that stands for one."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("katas.")]
+    return {str(getattr(module, "__file__", "")) for module in modules}
+
+
+def address_of(path: Path) -> str | None:
+    """The address of a served kata's file."""
+    for room in ("katas", "solutions"):
+        if path.is_relative_to(ROOT / room):
+            return path.relative_to(ROOT / room).with_suffix("").as_posix()
+    return None

@@ -1,0 +1,3 @@
+"""The terminal, the machine, and what is installed on it."""
+
+__all__ = ["devices", "doctor", "packages", "terminal", "vocabulary"]

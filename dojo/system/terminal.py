@@ -1,0 +1,191 @@
+"""What dojo prints: coloured on a terminal, plain in a pipe, and never an error because of a reader or an encoding."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import IO, Any
+
+Part = str | tuple[str, str]  # text, or text with a style of rich
+
+GLYPHS = {
+    "complete": ("★", "*"),
+    "green": ("✓", "+"),
+    "in progress": ("◐", "~"),
+    "edited since": ("◐", "~"),
+    "not started": ("○", "o"),
+    "missing": ("!", "!"),
+    "passed": ("✓", "+"),
+    "failed": ("✗", "x"),
+    "skipped": ("–", "-"),
+    "untested": ("·", "."),
+    "full": ("█", "#"),
+    "empty": ("░", "."),
+    "dot": ("·", "-"),
+    "dash": ("–", "-"),
+}
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the line feed
+STYLES = {
+    "complete": "bold green",
+    "green": "green",
+    "in progress": "yellow",
+    "edited since": "yellow",
+    "not started": "dim",
+    "missing": "red",
+    "passed": "green",
+    "failed": "red",
+    "skipped": "dim",
+    "untested": "dim",
+}
+
+
+def glyph(name: str) -> str:
+    """A sign, or its ASCII stand-in where the output's encoding does not have it."""
+    return GLYPHS[name][0 if _speaks_unicode() else 1]
+
+
+def say(*parts: Part, to_stderr: bool = False, end: str = "\n") -> None:
+    """Print one line. A reader that has gone (`dojo | head -1`) ends the output and nothing else."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    try:
+        if _coloured(stream):
+            from rich.text import Text
+
+            text = Text.assemble(*parts)
+            _console(to_stderr).print(text, end=end, soft_wrap=True, highlight=False)
+        else:
+            stream.write("".join(part if isinstance(part, str) else part[0] for part in parts) + end)
+        if end != "\n":
+            stream.flush()
+    except BrokenPipeError:
+        reader_gone(stream)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON, in ASCII, so that every encoding carries it."""
+    say(json.dumps(value, indent=2))
+
+
+def prose(text: str, indent: str = "", width: int | None = None) -> list[str]:
+    """Paragraphs and lists wrapped to the screen; lines that are indented or fenced (code) are left alone."""
+    lines: list[str] = []
+    fenced = False
+    for line in text.splitlines():
+        fenced ^= line.lstrip().startswith("```")
+        if fenced or not line.strip() or line.startswith(("    ", "```")):
+            lines.append((indent + line).rstrip())
+        else:
+            hanging = indent + "  " * line.startswith(("- ", "* "))
+            lines += wrapped(line, width or min(columns(), 100), indent, hanging)
+    return lines
+
+
+def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Text in lines of at most `width`, words kept whole."""
+    lines = textwrap.wrap(
+        text,
+        max(width, 20),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return lines or [first]
+
+
+def cut(text: str, width: int) -> str:
+    """The beginning of a line, at most `width`."""
+    return text if len(text) <= width else text[: max(width - 3, 0)].rstrip() + "..."
+
+
+def harmless(text: str) -> str:
+    """A text that nobody wrote, with U+FFFD for control characters, which could upset a terminal."""
+    return CONTROL.sub("\ufffd", text)
+
+
+def columns() -> int:
+    """The width of the screen: the terminal's, or COLUMNS, or 80."""
+    return max(shutil.get_terminal_size((80, 24)).columns, 20)
+
+
+def interactive() -> bool:
+    """Whether somebody sits in front of the screen."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def resized(hear: Callable[[], None]) -> Iterator[None]:
+    """Within, `hear` is called when the terminal gets another size, where the system says so."""
+    if not hasattr(signal, "SIGWINCH"):
+        yield
+        return
+    before = signal.signal(signal.SIGWINCH, lambda *_: hear())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command of dojo whose output is shown within another one: its width, and no colour."""
+    return {**os.environ, "COLUMNS": str(columns()), "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8:replace"}
+
+
+@contextlib.contextmanager
+def working(on: str) -> Iterator[None]:
+    """Tell what is being done, while somebody looks."""
+    if not interactive():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(on, spinner="line"):
+        yield
+
+
+def prepare() -> None:
+    """Make the streams fit to print what a kata may contain, in any encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    _console.cache_clear()
+
+
+def reader_gone(stream: IO[str]) -> None:
+    """Send the rest of the output nowhere, so that neither a line nor the flush at exit fails."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _speaks_unicode() -> bool:
+    try:
+        "●✓░".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _coloured(stream: IO[str]) -> bool:
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    if not (stream.isatty() or os.environ.get("FORCE_COLOR")):
+        return False
+    try:
+        import rich.console  # noqa: F401
+    except ImportError:  # doctor speaks before anything is installed
+        return False
+    return True
+
+
+@cache
+def _console(to_stderr: bool) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=to_stderr, force_terminal=True, markup=False, emoji=False)

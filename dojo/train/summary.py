@@ -1,0 +1,41 @@
+"""What is told when a run has come to its end: the chart, numbers that mean something, and where all of it lies."""
+
+import math
+from typing import Any
+
+from dojo.learner import store
+from dojo.system import terminal
+from dojo.train import bigram, curve, pieces, tokens
+from dojo.train.chart import chart, smoothed
+from dojo.train.loop import Session, final_loss
+from dojo.train.opening import row
+
+
+def tell(session: Session, about: dict[str, Any]) -> None:
+    """Measure the model on all that was held out, beside a table of pairs, and tell it. Raises CannotSave."""
+    learned, held_out = tokens.read(session.run)
+    size = about["config"]["vocab_size"]
+    loss, pairs = final_loss(session), bigram.perplexity(learned, held_out, size)
+    unsure = float(pieces.module("pretraining/loss").perplexity(loss))
+    tell_chart(session, "token")
+    row("held out", f"loss {loss:.3f} nats a token, perplexity {unsure:.1f}: as unsure as among {unsure:.0f} tokens")
+    row("beside it", f"a table of pairs of tokens: perplexity {pairs:.1f}; blind guessing: {size:,}")
+    if unsure >= pairs:
+        row("", "The table wins: there was too little text to learn more than pairs from. More text helps most.")
+    row("text", f"{about['text']}, SHA-256 {about['sha256']}")
+    about["result"] = {"loss": loss, "perplexity": unsure, "bigram_perplexity": pairs}
+    session.run.note(about)
+    baselines = {"a table of pairs, held out": math.log(pairs)}
+    figure = curve.draw(session.history, f"{about['text']}, {session.total:,} steps", "token", baselines)
+    curve.write(session.run.curve, figure)
+    row("saved", f"{store.shown(session.run.folder)}: checkpoint, tokenizer, {session.run.curve.name}")
+
+
+def tell_chart(session: Session, unit: str) -> None:
+    """The losses on the way, as a chart of characters."""
+    history = session.history
+    held_out = list(zip(history["steps"], history["val_losses"], strict=True))
+    terminal.say()
+    for line in chart(smoothed(history["losses"]), held_out, session.total, unit):
+        terminal.say(line)
+    terminal.say()

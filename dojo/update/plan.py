@@ -1,0 +1,329 @@
+"""Bring a release into a learner's clone: everything new comes, and no body that is written is touched.
+
+The release is merged in a work tree of its own. Only when that has worked does the clone move, in one step of git, and
+files with changes that are not committed are set aside before it and written again after it. What stands in the way is
+found before anything is changed.
+"""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dojo import ROOT
+from dojo.catalog.stubs import NotStubbable, stub_of
+from dojo.learner import store
+from dojo.update.git import GitError, file_at, git, paths, succeeds
+from dojo.update.merge import CannotMerge, merged
+
+NEW, FRESH, KEPT, GONE = "new", "fresh", "kept", "gone"
+UTF_8 = ("utf-8", "surrogateescape")  # a file of a learner's comes out to the byte, whatever is in it
+
+
+class CannotUpdate(Exception):
+    """Something stands in the way. Nothing was changed. Says what, and what to do."""
+
+
+@dataclass
+class Change:
+    """What an update does to one kata: `kind`, and what a learner should know of it."""
+
+    address: str
+    kind: str
+    written: bool = False
+    notes: list[str] = field(default_factory=list)
+    tests: bool = False
+
+
+@dataclass
+class Update:
+    """What an update brings: from one commit to another, kata by kata."""
+
+    before: str
+    after: str
+    changes: list[Change]
+    news: list[str]
+    requirements: bool
+    own_commits: bool
+
+    @property
+    def nothing(self) -> bool:
+        return self.before == self.after and not self.changes
+
+
+@dataclass
+class Plan:
+    """An update that has worked in a work tree of its own: the commit to move to, and what is written after that."""
+
+    commit: str
+    update: Update
+    dirty: dict[str, bytes]  # files with changes that are not committed, as they are
+    written: dict[str, bytes]  # the same files, as they will be
+
+
+def default_release() -> str:
+    """Where releases come from: the main branch of the remote `upstream`, or else of `origin`."""
+    remotes = git("remote").split()
+    remote = next((name for name in ("upstream", "origin") if name in remotes), None)
+    if remote is None:
+        raise CannotUpdate(
+            "this clone knows no place that releases come from. "
+            "Name it once: git remote add upstream ADDRESS-OF-THE-REPOSITORY"
+        )
+    head = git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", check=False).strip()
+    return head.removeprefix("refs/remotes/") or f"{remote}/main"
+
+
+def fetch(release: str) -> None:
+    """Ask the remote of a release for what is new; a commit, tag or branch of this clone needs no asking."""
+    remote = release.partition("/")[0]
+    remotes = git("remote").split()
+    if remote not in remotes and succeeds("rev-parse", "-q", "--verify", f"{release}^{{commit}}"):
+        return
+    for name in [remote] if remote in remotes else remotes:
+        try:
+            git("fetch", "--tags", "--quiet", name)
+        except GitError as error:
+            raise CannotUpdate(f"{name} cannot be asked what is new. {error}") from None
+
+
+def prepare(release: str) -> Plan:
+    """Work out an update without changing anything of the clone. Raises CannotUpdate."""
+    commit = _commit(release)
+    if git("rev-parse", "--show-prefix").strip():
+        raise CannotUpdate(f"{ROOT} lies inside another git repository and is no clone of its own.")
+    for state in ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD"):
+        if succeeds("rev-parse", "-q", "--verify", state):
+            raise CannotUpdate("git is in the middle of something here: `git status` says what. End that first.")
+    base = git("merge-base", "HEAD", commit, check=False).strip()
+    if not base:
+        raise CannotUpdate(
+            f"{release} and this clone have no history in common. After a clone that was cut short, "
+            "`git fetch --unshallow` brings the rest; else clone the release anew, and there "
+            "`dojo update --from FOLDER-OF-THIS-CLONE` brings over what you wrote."
+        )
+    head = git("rev-parse", "HEAD").strip()
+    if base == commit:  # all of it is here; files may still lag behind, after a syntax error say
+        after = head
+    elif base == head:
+        after = commit
+    else:
+        after = _merged_commit(base, commit, release)
+    return _plan(base, head, after, commit)
+
+
+def apply(plan: Plan) -> None:
+    """Move the clone. Whatever happens, no file of the learner's is lost. Raises CannotUpdate and CannotSave."""
+    for path, content in plan.dirty.items():
+        store.keep(path.removeprefix("katas/").removesuffix(".py"), content)
+    if plan.update.before == plan.update.after:
+        _write(plan.written)
+        return
+    try:
+        if plan.dirty:
+            git("checkout", "-q", "HEAD", "--", *plan.dirty)
+        git("merge", "-q", "--ff-only", plan.commit)
+    except BaseException as error:
+        moved = git("rev-parse", "HEAD", check=False).strip() == plan.commit
+        _write(plan.written if moved else plan.dirty)
+        if isinstance(error, GitError):
+            raise CannotUpdate(str(error)) from None
+        raise
+    _write(plan.written)
+
+
+def from_folder(other: Path) -> list[Change]:
+    """Bring the bodies of another copy of this repository, an older one say, into the stubs here."""
+    from dojo.catalog.curriculum import katas
+
+    if not (other / "katas" / "curriculum.toml").is_file():
+        raise CannotUpdate(f"{other} is no copy of this repository: it has no katas/curriculum.toml.")
+    changes = []
+    for kata in katas():
+        theirs, reference = other / f"katas/{kata.address}.py", other / f"solutions/{kata.address}.py"
+        if not (theirs.is_file() and reference.is_file() and kata.stub.is_file()):
+            continue
+        new, old = stub_of(_text(kata.solution)), stub_of(_text(reference))
+        if _text(theirs).strip() == old.strip():
+            continue
+        if _text(kata.stub).strip() != new.strip():
+            changes.append(Change(kata.address, KEPT, True, ["it is begun here already, and was left alone"]))
+            continue
+        try:
+            result = merged(_text(theirs), old, new)
+            store.replace(kata.stub, result.text.encode())
+            changes.append(Change(kata.address, FRESH, True, result.notes))
+        except CannotMerge as error:
+            changes.append(Change(kata.address, KEPT, True, [f"not brought over: {error}"]))
+    return changes
+
+
+def _plan(base: str, head: str, after: str, release: str) -> Plan:
+    """What moving from head to after does to the katas and to files with changes that are not committed."""
+    changed = _changed(head, after)
+    dirty = _changed("HEAD")
+    untracked = paths("ls-files", "-z", "--others", "--exclude-standard")
+    gone = _changed("--diff-filter=D", head, after)
+    added = _changed("--diff-filter=A", head, after)
+    own_files = {path for path in dirty if _is_kata(path)}
+    if blocked := sorted((dirty - own_files) & changed):
+        raise CannotUpdate(
+            f"{_some(blocked)} changed here and in the release. Only files in katas/ are brought together: "
+            f"`git stash` puts your changes aside, `git stash pop` brings them back afterwards."
+        )
+    if blocked := sorted(untracked & added):
+        raise CannotUpdate(f"the release brings {_some(blocked)}, and a file of yours is there. Move it away first.")
+    # When all of the release is here, a file that could not be read the last time may still lag behind.
+    looked_at = paths("ls-files", "-z", "katas") if head == after else changed | _changed(base, release)
+    content, written, changes = {}, {}, []
+    for path in sorted(own_files | set(filter(_is_kata, looked_at))):
+        own = _text(ROOT / path) if (ROOT / path).is_file() else None
+        change, text = _bring(path, base, release, own)
+        withdrawn = change is not None and change.kind == GONE and head != after
+        if path not in changed and text == (own or "") and not withdrawn:
+            continue
+        if own is not None and (path in own_files or head == after):
+            content[path], written[path] = own.encode(*UTF_8), text.encode(*UTF_8)
+        if change is not None:
+            changes.append(change)
+    changes = [*changes, *_new_tests(changed - gone, {change.address for change in changes})]
+    for change in changes:
+        part, _, name = change.address.rpartition("/")
+        change.tests = f"tests/{part}/test_{name}.py" in changed
+    update = Update(
+        before=head,
+        after=after,
+        changes=changes,
+        news=_news(head, after),
+        requirements=bool(changed & {"pyproject.toml", "constraints.txt"}),
+        own_commits=after not in (head, release),
+    )
+    return Plan(after, update, content, written)
+
+
+def _bring(path: str, base: str, release: str, own: str | None) -> tuple[Change | None, str]:
+    """One kata's file brought to the release: what changes, and the text."""
+    address = path.removeprefix("katas/").removesuffix(".py")
+    new, old = file_at(release, path), _stub_at(base, address)
+    if own is None:
+        return (Change(address, NEW) if new is not None else None), new or ""
+    if new is None:
+        if old is None:
+            return None, own
+        untouched = own.strip() == old.strip()
+        note = [] if untouched else ["it is no kata any more; your file stays"]
+        return Change(address, GONE, not untouched, note), own
+    try:
+        result = merged(own, old or new, new)
+    except CannotMerge as error:
+        return Change(address, KEPT, True, [f"your file was left alone: {error}"]), own
+    return Change(address, FRESH, result.text.strip() != new.strip(), result.notes), result.text
+
+
+def _merged_commit(base: str, release: str, name: str) -> str:
+    """A commit that joins the learner's own commits and the release, made in a work tree of its own."""
+    who = [] if git("config", "user.email", check=False).strip() else ["-c", "user.name=dojo", "-c", "user.email=dojo"]
+    with _work_tree() as folder:
+        try:
+            git(*who, "merge", "--no-commit", "--no-ff", "-q", "-X", "no-renames", release, folder=folder)
+        except GitError as error:  # conflicts are looked at below; whatever else there is ends it here
+            if not succeeds("rev-parse", "-q", "--verify", "MERGE_HEAD", folder=folder):
+                raise CannotUpdate(str(error)) from None
+        changed = _changed(base, release)
+        for path in filter(_is_kata, changed):
+            _join(path, base, release, folder)
+        if conflicts := sorted(paths("diff", "-z", "--name-only", "--diff-filter=U", folder=folder)):
+            raise CannotUpdate(
+                f"{_some(conflicts)} changed in your commits and in the release. "
+                f"Bring them together by hand: git merge {name}"
+            )
+        git(*who, "-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", f"Update to {name}", folder=folder)
+        return git("rev-parse", "HEAD", folder=folder).strip()
+
+
+def _join(path: str, base: str, release: str, folder: Path) -> None:
+    """Bring one kata's committed file together with the release's, in the work tree of a merge."""
+    own, began, wanted = (file_at(commit, path) for commit in ("HEAD", base, release))
+    if own is None and began is None:
+        return  # new in the release
+    if wanted is None and own == began:
+        git("rm", "-q", "-f", "--ignore-unmatch", "--", path, folder=folder)
+        return
+    _, text = _bring(path, base, release, own)
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_bytes(text.encode(*UTF_8))
+    git("add", "--", path, folder=folder)
+
+
+@contextlib.contextmanager
+def _work_tree() -> Iterator[Path]:
+    """A work tree beside the clone, at its HEAD, that is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="dojo-update-"))
+    try:
+        git("worktree", "add", "-q", "--detach", str(folder / "clone"), "HEAD")
+        yield folder / "clone"
+    finally:
+        git("worktree", "remove", "--force", str(folder / "clone"), check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+        git("worktree", "prune", check=False)
+
+
+def _new_tests(changed: set[str], known: set[str]) -> list[Change]:
+    """The katas of which only the tests changed."""
+    found = []
+    for path in sorted(changed):
+        part, _, name = path.removeprefix("tests/").rpartition("/")
+        address = f"{part}/{name.removeprefix('test_').removesuffix('.py')}"
+        if path.startswith("tests/") and name.startswith("test_") and part != "meta" and address not in known:
+            own = ROOT / "katas" / f"{address}.py"
+            if own.is_file():
+                found.append(Change(address, FRESH, _text(own).strip() != (_stub_at("HEAD", address) or "").strip()))
+    return found
+
+
+def _commit(release: str) -> str:
+    commit = git("rev-parse", "-q", "--verify", f"{release}^{{commit}}", check=False).strip()
+    if not commit:
+        raise CannotUpdate(f"there is no {release} here: name a branch such as upstream/main, a tag or a commit.")
+    return commit
+
+
+def _stub_at(commit: str, address: str) -> str | None:
+    """The stub of a kata as a commit has it, by its reference: a learner's commits do not change that."""
+    reference = file_at(commit, f"solutions/{address}.py")
+    try:
+        return stub_of(reference) if reference is not None else None
+    except (SyntaxError, NotStubbable):
+        return None
+
+
+def _news(before: str, after: str) -> list[str]:
+    """The lines that the changelog has gained."""
+    old, new = file_at(before, "CHANGELOG.md") or "", file_at(after, "CHANGELOG.md") or ""
+    known = set(old.splitlines())
+    return [line for line in new.splitlines() if line.startswith("- ") and line not in known]
+
+
+def _changed(*words: str) -> set[str]:
+    """The paths that differ, between two commits or between one and the files as they are."""
+    return paths("diff", "-z", "--no-renames", "--name-only", *words)
+
+
+def _is_kata(path: str) -> bool:
+    return path.startswith("katas/") and path.endswith(".py") and not path.endswith("__init__.py")
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode(*UTF_8)
+
+
+def _write(files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        store.replace(ROOT / path, content)
+
+
+def _some(found: list[str]) -> str:
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")

@@ -1,0 +1,73 @@
+"""Names of the specification that a learner's file does not have where they belong: renamed, or indented wrongly."""
+
+import ast
+import difflib
+
+from dojo import ROOT
+from dojo.catalog import specification
+
+
+def missing_name(address: str, name: str) -> list[str]:
+    """A public name that the learner's file does not define, with the name that was probably meant."""
+    body = parsed(learners_source(address)).body
+    own = {node.name: node.lineno for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    asked = specification.public_names(address)
+    lines = [f"katas/{address}.py defines no {name}"]
+    for near in difflib.get_close_matches(name, [other for other in own if other not in asked], 1, 0.5):
+        lines.append(f"it has {near} in line {own[near]}: was {name} renamed? The tests need its name as specified")
+    return lines
+
+
+def misplaced(address: str) -> list[str]:
+    """Functions and methods that the specification asks for and the learner's file has elsewhere."""
+    tree = parsed(learners_source(address))
+    stands = dict(definitions(tree))
+    bases = {
+        node.name: [ast.unparse(base) for base in node.bases] for node in tree.body if isinstance(node, ast.ClassDef)
+    }
+    asked = {where for where, _ in definitions(specification.tree_of(address))}
+    found = []
+    for where in sorted(asked - stands.keys()):
+        owner = where[-2] if len(where) > 1 else ""
+        if any(not specification.is_public(part) for part in where) or (owner and owner not in bases):
+            continue  # private, or the class itself is missing or renamed
+        inherited = bases.get(owner, [])
+        alike = [
+            other for other in stands if other[-1] == where[-1] and other not in asked and other[0] not in inherited
+        ]
+        for other in alike[:1]:
+            place = f"inside {'.'.join(other[:-1])}" if len(other) > 1 else "outside of any class"
+            right = f"the class {owner}" if owner else "the file, not in anything"
+            stray = f"katas/{address}.py:{stands[other]} `def {where[-1]}` stands {place}"
+            found.append(f"{stray}; it belongs in {right}: check its indent")
+    return found
+
+
+def definitions(tree: ast.Module) -> list[tuple[tuple[str, ...], int]]:
+    """Every function of a file as its path of names, with its line: ("CausalAttention", "forward"), 40."""
+    found: list[tuple[tuple[str, ...], int]] = []
+
+    def visit(node: ast.AST, path: tuple[str, ...]) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.append(((*path, child.name), child.lineno))
+                visit(child, (*path, child.name))
+            elif isinstance(child, ast.ClassDef):
+                visit(child, (*path, child.name))
+
+    visit(tree, ())
+    return found
+
+
+def learners_source(address: str) -> str:
+    try:
+        return (ROOT / "katas" / f"{address}.py").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def parsed(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])

@@ -1,0 +1,51 @@
+"""A pytest plugin for the process that `dojo test` starts: it can be asked where it is, and it cannot outlive its time.
+
+KATA_STACK names the file for the stack, KATA_DEADLINE the time (seconds since the epoch) at which the run is over; it
+is empty for a process that waits (dojo/verdict/waiting.py).
+"""
+
+import contextlib
+import faulthandler
+import os
+import signal
+import time
+from typing import TextIO
+
+LARGEST_FILE = 1 << 29  # 512 MB: what a test prints lies in a file that the parent cannot see on every system
+GRACE = 5
+DUMPS: list[TextIO] = []
+
+
+def dump_when_asked(stack: str) -> None:
+    """On a signal, write the stack of every thread into a file."""
+    # The handler writes into the file until the process ends.
+    file = open(stack, "w", encoding="utf-8")  # noqa: SIM115
+    if hasattr(signal, "SIGUSR1"):
+        # A signal and no timer: a timer is a thread, and a process with threads forks with a warning.
+        faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
+    else:
+        DUMPS.append(file)
+
+
+def limit(deadline: float) -> None:
+    """The limits that hold even when the parent has been killed."""
+    left = max(deadline - time.time(), 1)
+    if not hasattr(signal, "SIGUSR1"):
+        faulthandler.dump_traceback_later(left, file=DUMPS[-1])
+        return
+    import resource
+
+    for what, value in (
+        (resource.RLIMIT_CPU, int(left + GRACE) * (os.cpu_count() or 1)),
+        (resource.RLIMIT_FSIZE, LARGEST_FILE),
+    ):
+        hard = resource.getrlimit(what)[1]
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+if "KATA_STACK" in os.environ:
+    # Taken out of the environment: what the tests start in turn shall not write into the same file.
+    dump_when_asked(os.environ.pop("KATA_STACK"))
+    if deadline := os.environ.pop("KATA_DEADLINE"):
+        limit(float(deadline))

@@ -1,0 +1,128 @@
+"""`dojo watch`: every save gets its verdict, whatever happens meanwhile, and nothing is left behind."""
+
+import os
+import queue
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.meta.scratch import DOUBLING
+
+psutil = pytest.importorskip("psutil")
+PATIENCE = 60.0
+
+
+class Watch:
+    """`dojo watch --plain` in a copy, and the lines that it has printed."""
+
+    def __init__(self, scratch, kata="doubling"):
+        self.scratch = scratch
+        self.process = scratch.start("dojo", "watch", kata, "--plain", PYTHONUNBUFFERED="1")
+        self.lines = queue.SimpleQueue()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.lines.put(line.rstrip())
+
+    def until(self, pattern):
+        """The next line that fits, and all before it."""
+        seen, end = [], time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                seen.append(self.lines.get(timeout=0.2))
+            except queue.Empty:
+                continue
+            if re.search(pattern, seen[-1]):
+                return seen
+        pytest.fail(f"no line like {pattern!r} came, only {seen}")
+
+    def save(self, body, name="doubling", by_rename=False):
+        path = self.scratch.path(f"katas/toys/{name}.py")
+        text = self.scratch.read(f"solutions/toys/{name}.py")
+        text = re.sub(r"\n    return .*\n$", f"\n    {body}\n", text)
+        if by_rename:
+            beside = path.with_suffix(".tmp")
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+        else:
+            path.write_text(text, encoding="utf-8")
+
+    def family(self):
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, number=signal.SIGTERM):
+        family = self.family()
+        self.process.send_signal(number)
+        self.process.wait(30)
+        _, alive = psutil.wait_procs(family, timeout=20)
+        return [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def watch(toys):
+    started = Watch(toys)
+    started.until("doubling.py has no code yet")
+    yield started
+    if started.process.poll() is None:
+        started.end()
+    started.process.kill()
+
+
+def test_each_save_gets_its_verdict(watch):
+    watch.save("return 2")
+    assert "✗ twice  ✗ even" in watch.until("^red   0 of 2 clauses")
+    watch.save("return number + number", by_rename=True)
+    assert "✓ twice  ✓ even" in watch.until("^green   2 of 2 clauses")
+    watch.until("n goes on to the next kata")
+    watch.scratch.write("katas/toys/doubling.py", "def double(:\n")
+    watch.until("is not valid Python")
+    assert watch.scratch.run("dojo", "--json").stdout.count("in progress") == 1, "the verdict is remembered"
+
+
+def test_it_follows_the_file_that_was_saved_last(watch):
+    watch.save("return 4 * number", "quadrupling")
+    seen = watch.until("^green   1 of 1 clauses")
+    assert any(line.startswith("Quadrupling") for line in seen)
+
+
+def test_a_save_in_the_middle_of_a_run_is_what_counts(watch):
+    watch.save("while True: pass")
+    time.sleep(1)
+    watch.save("return 3 * number")
+    assert "  double(3) gave 9" in watch.until("^red   0 of 2 clauses")
+
+
+def test_many_saves_in_a_row_end_with_the_last(watch):
+    for number in range(20):
+        watch.save(f"return {number}", by_rename=bool(number % 2))
+        time.sleep(0.05 * (number % 3))
+    watch.save("return number + number")
+    watch.until("^green   2 of 2 clauses")
+    assert len(watch.family()) <= 4, "a spare, what works ahead, and nothing that was overtaken"
+
+
+def test_a_file_that_is_gone_and_comes_back(watch):
+    watch.scratch.path("katas/toys/doubling.py").unlink()
+    watch.until("doubling.py is missing")
+    watch.save("return number + number")
+    watch.until("^green   2 of 2 clauses")
+
+
+def test_a_change_of_the_tests_asks_for_a_new_verdict(watch):
+    watch.save("return number + number")
+    watch.until("^green   2 of 2 clauses")
+    tests = watch.scratch.read("tests/toys/test_doubling.py")
+    watch.scratch.write("tests/toys/test_doubling.py", tests.replace("% 2 == 0", "% 2 == 1"))
+    watch.until("^red   1 of 2 clauses")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_no_process_is_left_behind(watch, number):
+    watch.save("while True: pass")
+    time.sleep(2)
+    assert watch.end(number) == []
