@@ -87,6 +87,13 @@ def public_names(address: str) -> tuple[str, ...]:
     return tuple(name for name in names if not name.startswith("_"))
 
 
+@cache
+def defined_names(address: str) -> tuple[str, ...]:
+    """The public names that are a class or a function."""
+    defined = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return tuple(n.name for n in tree_of(address).body if isinstance(n, defined) and not n.name.startswith("_"))
+
+
 def is_public(name: str) -> bool:
     """Whether a name belongs to the specification: no leading underscore, or a dunder."""
     return not name.startswith("_") or (name.startswith("__") and name.endswith("__"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from dojo import ROOT
 from dojo.catalog.curriculum import Kata, katas, prerequisites, short
 from dojo.learner import store
+from dojo.system.files import read_regular
 
 NOT_STARTED, STARTED, EDITED, MISSING = "not started", "in progress", "edited since", "missing"
 DONE, COMPLETE = "green", "complete"
@@ -37,7 +39,7 @@ class Standing:
 def hash_of(path: Path) -> str:
     """The hash of a file, whatever its line ends; empty where there is no file that can be read."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError:
         return ""
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
@@ -72,7 +74,7 @@ def standings(chosen: tuple[Kata, ...] | None = None) -> list[Standing]:
 def _standing(kata: Kata, stub: str, core: Sequence[str], further: Sequence[str]) -> Standing:
     verdict, source = last_verdict(kata), hash_of(kata.stub)
     if not source:
-        state = MISSING
+        state = EDITED if os.path.lexists(kata.stub) else MISSING
     elif verdict and fresh(kata, verdict) and verdict["outcome"] == GREEN:
         state = COMPLETE if verdict.get("complete") is True and further else DONE
     elif source == stub:

@@ -12,6 +12,7 @@ What it does not name is served from katas/. While tests run (KATA_CHECKS), a ka
 break the import: its public names are stand-ins that fail when a test uses them, so every test gets its verdict.
 """
 
+import ast
 import contextlib
 import importlib.abc
 import importlib.machinery
@@ -28,7 +29,8 @@ from dojo import ROOT
 from dojo.catalog import specification
 from dojo.catalog.mistakes import mistakes_of, wrong_source
 from dojo.serving import jaxtyping_standin
-from dojo.serving.restrictions import refuse_what_is_not_allowed
+from dojo.serving.restrictions import bound_names, refuse_what_is_not_allowed
+from dojo.system.files import read_regular
 
 ROOMS, CHECKS = "KATA_ROOMS", "KATA_CHECKS"
 
@@ -66,7 +68,7 @@ class KataLoader(importlib.machinery.SourceFileLoader):
         raise OSError("a kata is never cached")
 
     def get_data(self, path: Any) -> bytes:
-        data = super().get_data(path)
+        data = read_regular(Path(path)) if self.room == "katas" else super().get_data(path)
         if not self.mistake:
             return data
         return wrong_source(importlib.util.decode_source(data), mistakes_of(self.address)[self.mistake]).encode()
@@ -85,9 +87,9 @@ class KataLoader(importlib.machinery.SourceFileLoader):
                 raise
             cause = error
         if os.environ.get(CHECKS):
-            for name in specification.public_names(self.address):
-                if cause or not hasattr(module, name):
-                    setattr(module, name, StandIn(self.address, name, cause))
+            own = specification.public_names(self.address) if cause else self.missing(module)
+            for name in own:
+                setattr(module, name, StandIn(self.address, name, cause))
             from dojo.serving.annotations import check
 
             check(module)
@@ -95,6 +97,15 @@ class KataLoader(importlib.machinery.SourceFileLoader):
             from dojo.serving.hollow import empty
 
             empty(module)
+
+    def missing(self, module: ModuleType) -> list[str]:
+        """The public names that the kata does not define. A class or function that is only imported does not count."""
+        asked = specification.public_names(self.address)
+        if self.room not in ("katas", "file"):
+            return [name for name in asked if not hasattr(module, name)]
+        bound = bound_names(ast.parse(self.get_data(self.path)))
+        constants = set(asked) - set(specification.defined_names(self.address))
+        return [name for name in asked if not hasattr(module, name) or name not in bound | constants]
 
 
 class Finder(importlib.abc.MetaPathFinder):

@@ -1,3 +1,3 @@
 """The terminal, the machine, and what is installed on it."""
 
-__all__ = ["devices", "doctor", "packages", "terminal", "vocabulary"]
+__all__ = ["devices", "doctor", "files", "packages", "terminal", "vocabulary"]

@@ -5,6 +5,7 @@ import difflib
 
 from dojo import ROOT
 from dojo.catalog import specification
+from dojo.system.files import read_regular
 
 
 def missing_name(address: str, name: str) -> list[str]:
@@ -13,9 +14,20 @@ def missing_name(address: str, name: str) -> list[str]:
     own = {node.name: node.lineno for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     asked = specification.public_names(address)
     lines = [f"katas/{address}.py defines no {name}"]
+    if name not in own and name in {alias for node in body for alias in _aliases(node)}:
+        lines.append(f"{name} is there only as another name of something else: write it with def or class")
     for near in difflib.get_close_matches(name, [other for other in own if other not in asked], 1, 0.5):
         lines.append(f"it has {near} in line {own[near]}: was {name} renamed? The tests need its name as specified")
     return lines
+
+
+def _aliases(node: ast.AST) -> list[str]:
+    """The names that an import or an assignment gives."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [alias.asname or alias.name for alias in node.names]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return []
 
 
 def misplaced(address: str) -> list[str]:
@@ -61,7 +73,7 @@ def definitions(tree: ast.Module) -> list[tuple[tuple[str, ...], int]]:
 
 def learners_source(address: str) -> str:
     try:
-        return (ROOT / "katas" / f"{address}.py").read_text(encoding="utf-8", errors="replace")
+        return read_regular(ROOT / "katas" / f"{address}.py").decode(errors="replace")
     except OSError:
         return ""
 

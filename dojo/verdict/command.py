@@ -10,6 +10,7 @@ from dojo import ROOT
 from dojo.catalog.curriculum import Kata
 
 CORE, OFFER, FURTHER = "", "--offer", "--further"
+SKIPPERS = ("skip", "skipif", "importorskip")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,26 @@ def expected_tests(kata: Kata) -> dict[str, str]:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     tests = [node for node in tree.body if isinstance(node, functions) and node.name.startswith("test_")]
     return {node.name: next(filter(None, map(_clause, node.decorator_list)), "") for node in tests}
+
+
+def skip_reasons(kata: Kata) -> tuple[str, ...]:
+    """The reasons for which a test of this kata may leave itself out: what its file and the shared support write down.
+
+    Raises as expected_tests does.
+    """
+    found = []
+    for path in (kata.tests, ROOT / "tests" / "support.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in SKIPPERS:
+                reasons = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "reason")]
+                found += [text for reason in reasons for text in _texts(reason)]
+    return tuple(found)
+
+
+def _texts(node: ast.expr) -> list[str]:
+    """The text of a string, or the longest fixed piece of one that is put together."""
+    pieces = [p.value for p in ast.walk(node) if isinstance(p, ast.Constant) and isinstance(p.value, str)]
+    return [max(pieces, key=len)] if pieces else []
 
 
 def _clause(decorator: ast.expr) -> str:

@@ -13,7 +13,8 @@ from dojo.catalog.stubs import NOT_WRITTEN
 from dojo.learner.store import shown
 from dojo.serving.annotations import Mismatch
 from dojo.serving.finder import KataUnavailable, address_of, served_files
-from dojo.serving.restrictions import CHANGES, IMPORTS, USES, NotAllowed
+from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, STAR, USES, NotAllowed
+from dojo.system.files import NotRegular
 from dojo.verdict._misplaced import misplaced, missing_name
 
 UNWRITTEN, UNUSABLE, WRONG = "unwritten", "unusable", "wrong"
@@ -21,6 +22,8 @@ WHY_NOT_ALLOWED = {
     USES: "The specification of {} asks you to write this yourself.",
     IMPORTS: "A kata imports neither the reference nor the tests and their tools.",
     CHANGES: "A kata changes nothing in other modules: the tests use them too.",
+    DETOUR: "A kata calls what it needs by its name.",
+    STAR: "A kata names what it imports.",
 }
 
 
@@ -113,6 +116,9 @@ def _unavailable(failure: Failure) -> Explanation | None:
             headline, *others = [f"{failure.file}:{line} {verb} {name}" for verb, name, line in cause.uses[:4]]
             why = WHY_NOT_ALLOWED[cause.uses[0].verb].format(failure.name)
             return Explanation(UNUSABLE, headline, (*others, why), next=test)
+        case NotRegular() as cause:
+            headline = f"{failure.file} is not used: {cause}"
+            return Explanation(UNUSABLE, headline, ("A kata is a regular file with your own code.",), next=test)
         case FileNotFoundError(filename=name) if str(name) == str(ROOT / failure.file):
             return Explanation(UNUSABLE, f"{failure.file} is missing", next=f"dojo reset {failure.name}")
         case cause:

@@ -12,7 +12,7 @@ from dojo import ROOT
 from dojo.catalog import specification
 from dojo.catalog.curriculum import Kata
 from dojo.learner.standing import FAILED, GREEN, NONE, RED, UNTESTED, hash_of
-from dojo.verdict.command import CORE, FURTHER, OFFER, Request, expected_tests
+from dojo.verdict.command import CORE, FURTHER, OFFER, Request, expected_tests, skip_reasons
 from dojo.verdict.diagnosis import Named
 from dojo.verdict.judging import Evidence, judge, judge_record, marks_of
 from dojo.verdict.record import Outcome, Record, read
@@ -104,7 +104,7 @@ def run(
     verdict = Verdict(kata, request.tiers, borrowed=request.borrowed)
     verdict.source, verdict.tests_hash = hash_of(kata.stub), hash_of(kata.tests)
     try:
-        expected = expected_tests(kata)
+        expected, reasons = expected_tests(kata), skip_reasons(kata)
     except (OSError, SyntaxError, ValueError) as error:
         verdict.why = [f"{kata.tests.relative_to(ROOT).as_posix()} cannot be read: {error}", "`dojo doctor` tells more"]
         return verdict
@@ -114,10 +114,11 @@ def run(
         verdict.why = [f"there is no room for temporary files: {error.strerror or error}"]
         return verdict
     try:
-        running = _Run(request, verdict, expected, watcher, prepared.record, prepared.secret)
+        running = _Run(request, verdict, expected, reasons, watcher, prepared.record, prepared.secret)
         ended = supervise(prepared, limits, running.look, watcher.cancelled)
         output, stack = _tail(prepared.folder / "output"), _tail(prepared.folder / "stack")
-        running.end(Evidence(kata, expected, read(prepared.record, prepared.secret), ended, output, stack))
+        record = read(prepared.record, prepared.secret)
+        running.end(Evidence(kata, expected, record, ended, output, stack, reasons))
     finally:
         prepared.close()
     return verdict
@@ -130,6 +131,7 @@ class _Run:
     request: Request
     verdict: Verdict
     expected: dict[str, str]
+    reasons: tuple[str, ...]
     watcher: Watcher
     record: Path
     secret: str
@@ -148,9 +150,10 @@ class _Run:
         self.watcher.counted(len(record.names), len(self.expected))
         self.watcher.marked(record)
         if not self.stands and self.is_decided(record):
-            evidence = Evidence(self.verdict.kata, self.expected, record, Ended(0, "", time.monotonic() - self.begun))
+            ended = Ended(0, "", time.monotonic() - self.begun)
+            evidence = Evidence(self.verdict.kata, self.expected, record, ended, reasons=self.reasons)
             self.fill_in(evidence)
-            self.verdict.outcome, self.verdict.why = judge_record(record, evidence.tests_of(self.wanted))
+            self.verdict.outcome, self.verdict.why = judge_record(evidence, self.wanted)
             self.stands = True
             self.watcher.judged(self.verdict)
 

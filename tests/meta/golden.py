@@ -350,10 +350,25 @@ CASES = {
     "skips": Case(
         edits={"return x * self.weight": "raise __import__('unit' + 'test').SkipTest('hard')"},
         told="""
-            ones: A new gate changes nothing.
-              your line: katas/{kata}.py:28  raise __import__('unit' + 'test').SkipTest('hard')
-              SkipTest: hard
-            next: dojo hint {name}
+            katas/{kata}.py:28 takes a detour with __import__
+              A kata calls what it needs by its name.
+            next: dojo test {name}
+            """,
+    ),
+    "star": Case(
+        source="from torch.nn import *\nGate = Linear\n",
+        told="""
+            katas/{kata}.py:1 imports everything from torch.nn
+              A kata names what it imports.
+            next: dojo test {name}
+            """,
+    ),
+    "alias": Case(
+        source="from torch.nn import Identity as Gate\n",
+        told="""
+            katas/{kata}.py defines no Gate
+              Gate is there only as another name of something else: write it with def or class
+            next: dojo spec {name}
             """,
     ),
     "patches": Case(

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from dojo.serving.restrictions import uses_of
+from dojo.serving.restrictions import DETOUR, bound_names, uses_of
 
 FORBIDDEN = ("scaled_dot_product_attention", "torch.softmax", "tiktoken")
 
@@ -24,7 +24,6 @@ def found(source):
         "import tiktoken",
         "import tiktoken.load as t",
         "from tiktoken import get_encoding",
-        "import importlib\nt = importlib.import_module('tiktoken.load')",
         "y = softmax(x)",
         "import torch\ny = vars(torch)['softmax'](x, -1)",
         "from operator import methodcaller\ny = methodcaller('softmax', -1)(x)",
@@ -64,18 +63,29 @@ def test_each_name_is_told_once_with_its_first_line():
 @pytest.mark.parametrize(
     ("source", "what"),
     [
-        ("import solutions.attention.causal", "solutions"),
-        ("from solutions.attention import causal", "solutions"),
-        ("import importlib\nkata = importlib.import_module('solutions.attention.causal')", "solutions"),
-        ("kata = __import__('solutions')", "solutions"),
-        ("import runpy\nrunpy.run_path('solutions/attention/causal.py')", "solutions"),
-        ("import sys\nsupport = sys.modules['tests.support']", "tests"),
-        ("import pytest\npytest.skip('hard')", "pytest"),
-        ("from hypothesis import reject", "hypothesis"),
+        ("import solutions.attention.causal", ("imports", "solutions")),
+        ("from solutions.attention import softmax", ("imports", "solutions")),
+        ("import pytest\npytest.skip('hard')", ("imports", "pytest")),
+        ("from hypothesis import reject", ("imports", "hypothesis")),
+        ("import importlib\nk = importlib.import_module('sol' + 'utions')", (DETOUR, "importlib")),
+        ("kata = __import__('solutions')", (DETOUR, "__import__")),
+        ("import runpy\nrunpy.run_path('solutions/attention/causal.py')", (DETOUR, "runpy")),
+        ("exec(open('solutions/attention/causal.py').read())", (DETOUR, "exec")),
+        ("import sys\nsupport = sys.modules['tests.support']", (DETOUR, "sys.modules")),
+        ("import os\nos.environ['KATA_ROOMS'] = '{}'", (DETOUR, "KATA_ROOMS")),
+        ("import torch\ny = torch._softmax(x, 1, False)", (DETOUR, "torch._softmax")),
+        ("from torch import _C\n", (DETOUR, "torch._C")),
+        ("import torch\ny = torch._C._nn.gelu(x)", (DETOUR, "torch._C")),
+        ("import torch as t\ny = t.ops.aten.gelu(x)", (DETOUR, "torch.ops")),
+        ("from torch.nn import functional as F\ny = getattr(F, 'layer' + '_norm')(x)", (DETOUR, "getattr(F, ...)")),
+        ("import torch\nt = torch\ny = getattr(t, name)(x)", (DETOUR, "getattr(t, ...)")),
+        ("import torch\ny = vars(torch)['soft' + 'max'](x, 1)", (DETOUR, "vars(torch)")),
+        ("from torch import *", ("imports everything from", "torch")),
+        ("class C:\n    def softmax(self): ...\n    def f(self, x):\n        self = x\n", ("changes", "self")),
     ],
 )
 def test_the_reference_and_the_tools_of_the_tests_are_found(source, what):
-    assert [use[:2] for use in found(source)] == [("imports", what)]
+    assert (found(source)[0].verb, found(source)[0].name) == what
 
 
 @pytest.mark.parametrize(
@@ -103,3 +113,25 @@ def test_a_change_of_another_module_is_found(source, what):
 )
 def test_words_and_own_attributes_pass(source):
     assert not found(source), found(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import re\nword = re.compile('a')\nmodel.eval()\nimport torch\nf = torch.compile(g)",
+        "import sys\nlargest = sys.maxsize",
+        "for name in ('weight', 'bias'):\n    getattr(layer, name).zero_()",
+        "import os\npath = os.environ['HOME']",
+        "import torch\nprint(torch.__version__)\nx._version",
+    ],
+)
+def test_what_only_looks_like_a_detour_passes(source):
+    assert not found(source), found(source)
+
+
+def test_only_what_a_file_binds_itself_counts():
+    source = (
+        "from torch import softmax, nn\nimport torch.nn.functional as F\nlog_softmax = F.log_softmax\n"
+        "def one(): ...\nclass Two: ...\nthree = lambda x: x\nif True:\n    def four(): ...\nfive = one\n"
+    )
+    assert bound_names(ast.parse(source)) == {"one", "Two", "three", "four", "five"}

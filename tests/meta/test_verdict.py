@@ -25,7 +25,7 @@ def ended_test(name, outcome="passed", why=""):
 
 def judged(*tests, code=0, whole=True, clauses=("twice",)):
     record = Record(list(tests), started="test_two", whole=whole)
-    return judge(Evidence(KATA, EXPECTED, record, Ended(code, "", 1.0)), clauses)
+    return judge(Evidence(KATA, EXPECTED, record, Ended(code, "", 1.0), reasons=("no GPU",)), clauses)
 
 
 BOTH = (ended_test("test_one"), ended_test("test_two"))
@@ -49,7 +49,7 @@ def test_all_passed_and_recorded_is_green():
             0,
             True,
             "red",
-            "skipped without a reason: test_two",
+            "skipped for no reason that the tests know: test_two",
         ),
         ([ended_test(name, "skipped", "no GPU") for name in EXPECTED], 0, True, "red", "every test was skipped"),
         (BOTH, -11, True, "none", "the run crashed: it was ended by SIGSEGV"),
@@ -86,7 +86,7 @@ def test_a_record_without_the_runs_secret_counts_for_nothing(tmp_path):
 
 
 def doubling(before="", body="return 2 * number"):
-    return f"import ctypes, os, subprocess, sys, time\n{before}\ndef double(number):\n    {body}\n"
+    return f"import os, subprocess, sys, time\n{before}\ndef double(number):\n    {body}\n"
 
 
 def verdict_on(toys, source, *more):
@@ -156,7 +156,7 @@ YOURS = "your line: katas/toys/doubling.py:4 double  "
             id="os._exit while loading",
         ),
         pytest.param(
-            doubling(body="ctypes.string_at(0)"), (), ["the run crashed: it ", FIRST, YOURS + "ctypes"], id="segfault"
+            doubling(body="os.abort()"), (), ["the run crashed: it ", FIRST, YOURS + "os.abort()"], id="crash"
         ),
         pytest.param(
             doubling(body="\n    kept = []\n    while True: kept.append(bytearray(10_000_000))"),

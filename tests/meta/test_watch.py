@@ -9,8 +9,6 @@ import time
 
 import pytest
 
-from tests.meta.scratch import DOUBLING
-
 psutil = pytest.importorskip("psutil")
 PATIENCE = 60.0
 
