@@ -97,6 +97,25 @@ def dealt(module: Module) -> Module:
     return module
 
 
+def parameters(module: torch.nn.Module, *needed: str) -> dict[str, torch.nn.Parameter]:
+    """The parameters of a module by name; a test fails where one that it needs is missing."""
+    __tracebackhide__ = True
+    found = dict(module.named_parameters())
+    for name in needed:
+        assert name in found, f"there is no parameter {name}; the parameters are {', '.join(found) or 'none'}"
+    return found
+
+
+def filled(module: Module, values: Mapping[str, Any]) -> Module:
+    """The module with the named parameters set, each to what can be broadcast to it."""
+    __tracebackhide__ = True
+    known = parameters(module, *values)
+    with torch.no_grad():
+        for name, value in values.items():
+            known[name].copy_(torch.as_tensor(value, dtype=known[name].dtype))
+    return module
+
+
 def toy_model(vocab_size: int = 11, width: int = 8, dropout: float = 0.0) -> torch.nn.Sequential:
     """What a kata that takes a model is tested with: ids (batch, tokens) in, logits (batch, tokens, vocab_size) out."""
     table, head = torch.nn.Embedding(vocab_size, width), torch.nn.Linear(width, vocab_size)

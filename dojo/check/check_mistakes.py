@@ -31,7 +31,7 @@ from dojo.check.mutants import Mutant, drawn, mutants
 from dojo.check.trials import Result, Trial, run
 from dojo.learner.standing import hash_of
 from dojo.serving.finder import CHECKS, served
-from dojo.verdict.diagnosis import Named, Parts, grouped, known, named
+from dojo.verdict.diagnosis import Named, Parts, grouped, identified, known
 from dojo.verdict.results import alike, counts
 
 LONG = 0.3
@@ -188,7 +188,7 @@ def not_named(kata: Kata, mistakes: dict[str, Any], reach: Mapping[str, Sequence
     groups, found = grouped(parts), []
     clause_of = {test.partition("[")[0]: clause for test, clause in reference.clauses.items()}
     for name in (name for name in parts if name):
-        if named(parts[name], groups) != Named(name):
+        if identified(kata.address, parts[name], groups) != Named(name):
             found.append(f"{name} is not told apart by the probe: {confusion(name, parts)}")
         elif mistakes[name]["breaks"] not in {clause_of.get(test.partition("[")[0]) for test in reach.get(name, ())}:
             found.append(f"{name} is named in no failure of {mistakes[name]['breaks']}")

@@ -90,7 +90,7 @@ def clauses_of(one: Standing) -> str:
 
 
 def book_of(one: Standing) -> str:
-    return one.kata.book
+    return one.kata.section
 
 
 def minutes_of(one: Standing) -> str:

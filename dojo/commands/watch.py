@@ -9,7 +9,7 @@ from dojo.cli import kata_argument
 from dojo.system import terminal
 
 
-@click.command(short_help="Save a file, see the verdict.")
+@click.command()
 @kata_argument()
 @click.option("--plain", is_flag=True, help="Line after line, for screen readers and logs; nothing is redrawn.")
 def command(kata: Kata, plain: bool) -> None:

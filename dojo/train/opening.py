@@ -1,22 +1,20 @@
 """What happens before the first step: pieces, tokenizer, tokens, sizes and an estimate, each told."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-import click
-
-from dojo import cli
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
 from dojo.datasets.texts import Text
+from dojo.errors import DojoError
 from dojo.system import terminal
-from dojo.train import KATAS, pieces, slowness, tokens
-from dojo.train.folder import Run
-from dojo.train.loop import Session, seconds_per_step
+from dojo.train import pieces, slowness, tokens
+from dojo.train.ingredients import KATAS
 from dojo.train.pieces import Pieces
+from dojo.train.runs import Run
+from dojo.train.session import Session, seconds_per_step
 from dojo.train.settings import BPE, Settings
 
-ASK, OWN = "ask", "own"  # two of the three things that --slow may say
 TRAINING, ENCODING = "text/bpe_training", "text/bpe_tokenizer"
 LABEL = 12  # columns
 COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
@@ -59,16 +57,14 @@ def names(katas: Iterable[Kata]) -> str:
     return ", ".join(curriculum.short(kata) for kata in katas)
 
 
-def replace_slow(chosen: Pieces, text: Text, settings: Settings, slow: str) -> None:
-    """Offer to borrow an own piece that would take long, before it does: ask, unless `slow` says what to do."""
+def replace_slow(chosen: Pieces, text: Text, settings: Settings, borrows: Callable[[str], bool]) -> None:
+    """Borrow an own piece that would take long, before it does, where `borrows` says so when it is told how long."""
     for kata, seconds in estimates(chosen, text, settings).items():
         if seconds <= slowness.LIMIT:
             continue
         taken = slowness.in_words(seconds)
         told = f"your {curriculum.short(kata)} would take about {taken} for this text, the reference some seconds."
-        asks = slow == ASK and terminal.interactive()
-        borrow = cli.confirmed(f"{told} Borrow it?", yes=False) if asks else slow != OWN
-        if borrow:
+        if borrows(told):
             terminal.say((f"{told} It is borrowed.", "yellow"))
             chosen.borrow(kata)
             chosen.serve()
@@ -110,11 +106,11 @@ def sizes(settings: Settings) -> str:
 
 
 def tell_model(session: Session, about: str) -> None:
-    """The model, and how long its training will take here. Raises ClickException where the disk is too full."""
+    """The model, and how long its training will take here. Raises DojoError where the disk is too full."""
     numbers = pieces.module("gpt/model").count_parameters(session.model)
     free = shutil.disk_usage(session.run.folder).free
     if free < (needed := COPIES * 4 * numbers):
-        raise click.ClickException(
+        raise DojoError(
             f"the disk has {free / 1e6:,.0f} MB free, and the checkpoints of this run take {needed / 1e6:,.0f} MB."
         )
     row("model", f"{numbers:,} parameters: {about}")
@@ -124,7 +120,7 @@ def tell_model(session: Session, about: str) -> None:
     begun = f" from step {session.start}" if session.start else ""
     row(
         "training",
-        f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device}{team}{begun}: "
+        f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device.type}{team}{begun}: "
         f"about {slowness.in_words(1.15 * seconds)}",
     )
 

@@ -9,7 +9,6 @@ from types import ModuleType
 
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
-from dojo.learner import store
 from dojo.learner.standing import (
     DONE,
     EDITED,
@@ -24,6 +23,7 @@ from dojo.learner.standing import (
     unfinished,
 )
 from dojo.serving import finder
+from dojo.verdict import memory
 from dojo.verdict.command import Request
 from dojo.verdict.run import Verdict, run
 
@@ -93,7 +93,7 @@ def own_where_green(addresses: Iterable[str], telling: Callable[[Kata], None] = 
 def test(kata: Kata) -> Verdict:
     """The verdict on a kata, remembered as that of `dojo test`."""
     verdict = run(Request(kata, unfinished(kata)))
-    store.write(kata.address, "verdict", verdict.as_progress())
+    memory.remember(verdict)
     return verdict
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from dojo.train import END_OF_TEXT, pieces
+from dojo.train import pieces
+from dojo.train.ingredients import END_OF_TEXT
 
 LONGEST_CHARACTER = 4  # bytes, and so tokens at most, that one character takes
 SAMPLE_TOKENS, SEED = 48, 123

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-import click
 import numpy as np
 
 from dojo.datasets.texts import Text
+from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.system import vocabulary
-from dojo.train import END_OF_TEXT, pieces
-from dojo.train.folder import Run
+from dojo.train import pieces
+from dojo.train.ingredients import END_OF_TEXT
+from dojo.train.runs import Run
 from dojo.train.settings import GPT2, Settings
 
 
@@ -23,19 +24,19 @@ def tokenizer_for(text: Text, settings: Settings) -> Any:
 
 
 def gpt2() -> Any:
-    """The tokenizer of GPT-2. Raises ClickException where its vocabulary is not on this machine."""
+    """The tokenizer of GPT-2. Raises DojoError where its vocabulary is not on this machine."""
     try:
         return pieces.module("text/bpe_tokenizer").BPETokenizer.from_ranks(vocabulary.ranks(), {END_OF_TEXT: 50_256})
     except FileNotFoundError as error:
-        raise click.ClickException(str(error)) from None
+        raise DojoError(str(error)) from None
 
 
 def tokenizer_of(run: Run) -> Any:
-    """The tokenizer of a run, as it was saved. Raises ClickException where it cannot be loaded."""
+    """The tokenizer of a run, as it was saved. Raises DojoError where it cannot be loaded."""
     try:
         return pieces.module("text/bpe_tokenizer").BPETokenizer.load(run.tokenizer)
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{store.shown(run.tokenizer)} cannot be loaded: {error}") from None
+        raise DojoError(f"{store.shown(run.tokenizer)} cannot be loaded: {error}") from None
 
 
 def vocab_size_of(tokenizer: Any) -> int:
@@ -44,7 +45,7 @@ def vocab_size_of(tokenizer: Any) -> int:
 
 
 def write(run: Run, text: Text, tokenizer: Any, settings: Settings) -> None:
-    """Write the ids of a text, those to learn from and those held out. Raises CannotSave, and ClickException."""
+    """Write the ids of a text, those to learn from and those held out. Raises CannotSave, and DojoError."""
     dtype = np.uint16 if vocab_size_of(tokenizer) <= 2**16 else np.uint32
     ids = np.fromiter(tokenizer.encode_iterable(text.text.splitlines(keepends=True)), dtype)
     border = round(len(ids) * (1 - settings.held_out))
@@ -52,7 +53,7 @@ def write(run: Run, text: Text, tokenizer: Any, settings: Settings) -> None:
     windows = (border - 1) // settings.context_length
     if len(ids) - border < least or windows < settings.batch_size:
         needed = round(max(settings.batch_size * settings.context_length + 1, least / settings.held_out)) + least
-        raise click.ClickException(
+        raise DojoError(
             f"{text.name} is too short: it has {len(ids)} tokens, and batches of {settings.batch_size} windows of "
             f"{settings.context_length} tokens, with a tenth held out, take some {needed}. Try a smaller "
             "--context-length or --batch-size."

@@ -1,4 +1,4 @@
-"""Names of the specification that a learner's file does not have where they belong: renamed, or indented wrongly."""
+"""What is wrong with a learner's file as a text: names renamed or indented wrongly, empty bodies, odd bytes."""
 
 import ast
 import difflib
@@ -19,6 +19,35 @@ def missing_name(address: str, name: str) -> list[str]:
     for near in difflib.get_close_matches(name, [other for other in own if other not in asked], 1, 0.5):
         lines.append(f"it has {near} in line {own[near]}: was {name} renamed? The tests need its name as specified")
     return lines
+
+
+def line_of_empty(address: str, what: str) -> int:
+    """The line of a function of the learner's whose body is nothing but `pass` or `...`; 0 where it has code.
+
+    what: "the result of Gate.forward".
+    """
+    name = tuple(what.rpartition(" ")[2].split("."))
+    for node in ast.walk(parsed(learners_source(address))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name[-1]:
+            written = [part for part in node.body if not isinstance(part, ast.Pass)]
+            if all(isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) for part in written):
+                return node.lineno
+    return 0
+
+
+def wrong_byte(address: str) -> tuple[int, str, str] | None:
+    """The line of the first byte that makes a file no text, what it is, and what to do; None where all is text."""
+    content = learners_bytes(address)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return 1, "it is UTF-16", "Save it as UTF-8."
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return line, f"the byte 0x{content[error.start]:02x} is not UTF-8", "Save it as UTF-8, or delete that byte."
+    if b"\0" in content:
+        return content.count(b"\n", 0, content.index(b"\0")) + 1, "it holds a NUL byte", "Delete that byte."
+    return None
 
 
 def _aliases(node: ast.AST) -> list[str]:
@@ -72,10 +101,14 @@ def definitions(tree: ast.Module) -> list[tuple[tuple[str, ...], int]]:
 
 
 def learners_source(address: str) -> str:
+    return learners_bytes(address).decode(errors="replace")
+
+
+def learners_bytes(address: str) -> bytes:
     try:
-        return read_regular(ROOT / "katas" / f"{address}.py").decode(errors="replace")
+        return read_regular(ROOT / "katas" / f"{address}.py")
     except OSError:
-        return ""
+        return b""
 
 
 def parsed(source: str) -> ast.Module:

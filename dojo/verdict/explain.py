@@ -15,7 +15,8 @@ from dojo.serving.annotations import Mismatch
 from dojo.serving.finder import KataUnavailable, address_of, served_files
 from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, STAR, USES, NotAllowed
 from dojo.system.files import NotRegular
-from dojo.verdict._misplaced import misplaced, missing_name
+from dojo.verdict._misplaced import line_of_empty, misplaced, missing_name, wrong_byte
+from dojo.verdict.child import NobodyThere
 
 UNWRITTEN, UNUSABLE, WRONG = "unwritten", "unusable", "wrong"
 WHY_NOT_ALLOWED = {
@@ -92,7 +93,7 @@ class Failure:
 
 def explained(failure: Failure) -> Explanation:
     """The explanation of the first kind that fits; the last one always fits."""
-    for kind in (_unavailable, _not_written, _misplaced, _mismatch, _no_super):
+    for kind in (_unavailable, _not_written, _misplaced, _mismatch, _no_super, _waits):
         if found := kind(failure):
             return found
     return _error(failure)
@@ -150,6 +151,10 @@ def _mismatch(failure: Failure) -> Explanation | None:
     error = failure.error
     if not isinstance(error, Mismatch):
         return None
+    if error.is_none and (line := line_of_empty(failure.address, error.what)):
+        function = error.what.removeprefix("the result of ")
+        headline = f"not written yet: {failure.file}:{line} {function} has no code but `pass`"
+        return Explanation(UNWRITTEN, headline, next=f"dojo spec {failure.name}")
     if error.is_none:
         function = error.what.removeprefix("the result of ")
         seen = f"{error.what} is None: does every path through {function} end in a `return`?"
@@ -164,6 +169,17 @@ def _no_super(failure: Failure) -> Explanation | None:
         return None
     advice = "`super().__init__()` has to be the first line of __init__: only then can a module hold its parts."
     return _wrong(failure, first_line(failure.error), advice, own=True)
+
+
+def _waits(failure: Failure) -> Explanation | None:
+    """A call that waits for somebody to type was left in the code."""
+    if not isinstance(failure.error, NobodyThere):
+        return None
+    advice = f"Take it out, or debug with `dojo test {failure.name} --pdb`."
+    headline = f"{failure.error} is in your code, and nobody can answer it while tests run"
+    return Explanation(
+        UNUSABLE, headline, (advice,), **_own_line(failure.frames), next=f"dojo test {failure.name} --pdb"
+    )
 
 
 def _error(failure: Failure) -> Explanation:
@@ -201,8 +217,11 @@ def _own_line(frames: Sequence[Frame]) -> dict[str, Any]:
 def _syntax_error(failure: Failure, error: SyntaxError) -> Explanation:
     """File, line and a caret, as Python shows them."""
     test = f"dojo test {failure.name}"
+    if wrong := wrong_byte(failure.address):
+        line, what, advice = wrong
+        return Explanation(UNUSABLE, f"{failure.file}:{line} is not text: {what}", (advice,), next=test)
     if error.lineno is None:
-        return Explanation(UNUSABLE, f"{failure.file} is not UTF-8 text", ("Save it as UTF-8.",), next=test)
+        return Explanation(UNUSABLE, f"{failure.file} is not valid Python: {error.msg}", next=test)
     code: tuple[str, ...] = ()
     if error.text:
         text = error.text.rstrip("\n")

@@ -29,6 +29,7 @@ from dojo.learner.standing import (
     unfinished,
 )
 from dojo.system import terminal
+from dojo.verdict import memory
 from dojo.verdict.command import OFFER, Request
 from dojo.verdict.record import Record
 from dojo.verdict.run import Verdict, Watcher, run
@@ -222,7 +223,7 @@ class Session:
             return
         self.view.verdict, self.view.record = verdict, None
         with contextlib.suppress(store.CannotSave):
-            store.write(verdict.kata.address, "verdict", verdict.as_progress())
+            memory.remember(verdict)
         if verdict.outcome == GREEN:
             self.view.note = "Green: n goes on to the next kata."
         self.screen.verdict(self.view)

@@ -273,8 +273,8 @@ CASES = {
     "bytes": Case(
         source=b"# \xff\n",
         told="""
-            katas/{kata}.py is not UTF-8 text
-              Save it as UTF-8.
+            katas/{kata}.py:1 is not text: the byte 0xff is not UTF-8
+              Save it as UTF-8, or delete that byte.
             next: dojo test {name}
             """,
     ),
@@ -355,8 +355,23 @@ CASES = {
             next: dojo test {name}
             """,
     ),
+    "nul": Case(
+        edits={"import torch\n": "import torch\n# \0\n"},
+        told="""
+            katas/{kata}.py:4 is not text: it holds a NUL byte
+              Delete that byte.
+            next: dojo test {name}
+            """,
+    ),
+    "passes": Case(
+        source=REFERENCE.partition("        if x.shape[1]")[0] + "        pass\n",
+        told="""
+            not written yet: katas/{kata}.py:25 Gate.forward has no code but `pass`
+            next: dojo spec {name}
+            """,
+    ),
     "star": Case(
-        source="from torch.nn import *\nGate = Linear\n",
+        source="from torch.nn import *\n",
         told="""
             katas/{kata}.py:1 imports everything from torch.nn
               A kata names what it imports.

@@ -257,3 +257,12 @@ def test_plain_pytest_runs_the_core_and_says_so(tiered):
     assert "3 passed" in ran("--further")
     assert "3 passed" in ran("--solutions")
     assert "1 passed" in ran(test="::test_a_double_is_even")
+
+
+def test_the_first_green_tells_the_learners_own_time(toys):
+    toys.write("katas/toys/doubling.py", DOUBLING.replace("number + number", "1"))
+    assert "Your time" not in "\n".join(shown(toys)[0])
+    toys.write("katas/toys/doubling.py", DOUBLING)
+    told = "Your time from the first test to green: less than a minute (the estimate: 5 minutes)."
+    assert shown(toys)[0][-1] == told
+    assert told not in shown(toys)[0]

@@ -181,6 +181,15 @@ def test_an_end_without_a_verdict_says_what_happened_and_where(toys, source, mor
     assert len(verdict["why"]) >= len(why)
 
 
+@pytest.mark.parametrize("call", ["input()", "breakpoint()", "pdb.set_trace()"])
+def test_a_call_that_waits_for_a_person_is_named(toys, call):
+    verdict, code = verdict_on(toys, doubling(before="import pdb", body=f"{call}; return 2 * number"))
+    assert (verdict["outcome"], code) == ("red", 1)
+    explanation = verdict["tests"][0]["explanation"]
+    assert explanation["headline"].startswith(f"{call} is in your code")
+    assert explanation["place"] == "katas/toys/doubling.py:4"
+
+
 def test_sys_exit_is_no_way_to_pass(toys):
     verdict, code = verdict_on(toys, doubling(body="sys.exit(0)"))
     assert verdict["outcome"] != "green"
@@ -206,6 +215,32 @@ def test_what_the_tests_started_ends_with_them(toys):
     verdict, _ = verdict_on(toys, doubling(body=f"{start}; return 2 * number"))
     assert verdict["outcome"] == "green"
     assert ended_soon(mark)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the environment of a process")
+def test_what_the_tests_set_free_ends_with_them(toys):
+    mark = f"mark_{os.getpid()}_daemon"
+    start = f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600) #{mark}'], start_new_session=True)"
+    verdict, _ = verdict_on(toys, doubling(body=f"os.fork() or ({start}, os._exit(0)); return 2 * number"))
+    assert verdict["outcome"] == "green"
+    assert ended_soon(mark)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a death signal")
+def test_a_killed_dojo_takes_the_run_with_it_and_the_next_one_sweeps(toys, tmp_path):
+    toys.write("katas/toys/doubling.py", doubling(body=f"open({str(tmp_path / 'begun')!r}, 'w'); time.sleep(600)"))
+    process = toys.start("dojo", "test", "doubling", TMPDIR=str(tmp_path))
+    end = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert ended_soon(str(tmp_path / "dojo-run-"))
+    assert list(tmp_path.glob("dojo-run-*"))
+    toys.write("katas/toys/doubling.py", doubling())
+    assert toys.run("dojo", "test", "doubling", TMPDIR=str(tmp_path)).returncode == 0
+    assert not list(tmp_path.glob("dojo-run-*"))
+    assert not toys.path(".hypothesis").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
