@@ -25,7 +25,7 @@ from typing import Any
 
 from dojo.catalog import specification
 from dojo.catalog.curriculum import Kata
-from dojo.catalog.mistakes import drawn_of, mistakes_file, mistakes_of, reach_file, reach_of, wrong_source
+from dojo.catalog.mistakes import drawn_of, mistakes_file, mistakes_of, reach_of, wrong_source
 from dojo.check.arguments import chosen, parser
 from dojo.check.mutants import Mutant, drawn, mutants
 from dojo.check.trials import Result, Trial, run
@@ -209,7 +209,7 @@ def confusion(name: str, parts: dict[str, Parts]) -> str:
 
 def settled(proof: Proof, write: bool) -> list[str]:
     """Write down what each mistake fails, and a drawn edit for every other test; or compare with what is written."""
-    kata, file = proof.kata, reach_file(proof.kata.address)
+    kata, file = proof.kata, proof.kata.reach
     unbitten = proof.unbitten()
     if not write:
         written = drawn_of(kata.address)
@@ -257,7 +257,7 @@ def replayed(kata: Kata, written: Mapping[str, Sequence[str]]) -> list[str]:
 
 def was_proved(kata: Kata) -> bool:
     """Whether what is written down about a kata was found with the files as they are."""
-    file = reach_file(kata.address)
+    file = kata.reach
     return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["proved"] == fingerprint(kata)
 
 
