@@ -2,7 +2,7 @@
 
 import sys
 
-NEEDED = ("click", "rich", "psutil", "pytest")
+from dojo.system import packages
 
 
 def main() -> None:
@@ -10,9 +10,9 @@ def main() -> None:
     try:
         from dojo.cli import dojo
     except ModuleNotFoundError as error:
-        if error.name not in NEEDED:
+        if not (package := packages.missing(error)):
             raise
-        sys.exit(_without(error.name))
+        sys.exit(_without(package))
     dojo.main(prog_name="dojo")
 
 
@@ -22,9 +22,7 @@ def _without(package: str) -> int:
         from dojo.system.doctor import main as doctor
 
         return doctor(sys.argv[2:])
-    from dojo.system.packages import tell
-
-    return tell(package)
+    return packages.tell(package)
 
 
 if __name__ == "__main__":

@@ -13,32 +13,32 @@ import click
 
 from dojo import ROOT
 from dojo.catalog.curriculum import Kata, NoCurriculum, UnknownKata, find, katas, short
-from dojo.learner.store import CannotSave
+from dojo.errors import DojoError, UsageProblem
+from dojo.exits import Exit
 from dojo.system import packages, terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-GREEN, RED, USAGE, NO_VERDICT, INTERRUPTED = 0, 1, 2, 3, 130
-
-COMMANDS = (
-    "watch",
-    "test",
-    "spec",
-    "hint",
-    "open",
-    "reset",
-    "diff",
-    "report",
-    "train",
-    "generate",
-    "look",
-    "finetune",
-    "classify",
-    "bench",
-    "update",
-    "doctor",
-    "completion",
-)
+# What each command does, which the list of commands shows without importing one.
+COMMANDS = {
+    "watch": "Save a file, see the verdict.",
+    "test": "Test a kata and show the verdict.",
+    "spec": "Show what a kata asks for.",
+    "hint": "Show a hint, one rung more each time.",
+    "open": "Open a kata in your editor.",
+    "reset": "Write the stub again; --undo brings your file back.",
+    "diff": "Compare your code with the reference.",
+    "report": "Test every kata that is begun, and tell where you stand.",
+    "train": "Train a GPT made of your own pieces on a text.",
+    "generate": "Let a model that you have trained go on with a text.",
+    "look": "Draw what a model does with a text: where its heads look, what its layers would say.",
+    "finetune": "Let a model of yours learn to tell wanted messages from unwanted ones.",
+    "classify": "Ask a fine-tuned model whether a message is wanted.",
+    "bench": "Your attention on the ladder beside the others: checked, then timed.",
+    "update": "Take a release's new katas, docstrings and tests; what you wrote stays.",
+    "doctor": "Check the installation, and say how to mend it.",
+    "completion": "Print a shell's completion script.",
+}
 
 HELP = """Write GPT piece by piece: each kata is a stub, a specification and tests.
 
@@ -63,12 +63,7 @@ class KataName(click.ParamType):  # type: ignore[type-arg]
     name = "kata"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Kata:
-        if isinstance(value, Kata):
-            return value
-        try:
-            return find(value)
-        except UnknownKata as error:
-            raise click.UsageError(str(error)) from None
+        return value if isinstance(value, Kata) else find(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
@@ -82,17 +77,22 @@ class KataName(click.ParamType):  # type: ignore[type-arg]
         return []
 
 
+class Deferred(click.Command):
+    """A command by its name and what it does; it is imported when it is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> click.Context:  # type: ignore[override]
+        command: click.Command = importlib.import_module(f"dojo.commands.{self.name}").command
+        return command.make_context(info_name, args, **extra)
+
+
 class Dojo(click.Group):
-    """The group of commands: it imports one when it is called for, and turns what happens into exit codes."""
+    """The group of commands: it turns what happens in one into an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"dojo.commands.{name}").command
-        return command
+        return Deferred(name, short_help=COMMANDS[name]) if name in COMMANDS else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """A typing error in the command's name gets the nearest names."""
@@ -105,6 +105,17 @@ class Dojo(click.Group):
                 meant = f" Did you mean `dojo test {short(find(args[0]))}`?" if not near else meant
             raise click.UsageError(f"no command is called '{args[0]}'.{meant}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and hand on what the engine raises as the exceptions of click."""
+        try:
+            return super().invoke(ctx)
+        except UsageProblem as problem:
+            name = ctx.invoked_subcommand
+            called = click.Context(self.get_command(ctx, name) or self, ctx, name) if name else ctx
+            raise click.UsageError(str(problem), called) from None
+        except DojoError as error:
+            raise click.ClickException(str(error)) from None
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         if not standalone_mode:
@@ -126,26 +137,21 @@ def _exit_code(run: Callable[[], Any]) -> int:
     try:
         result = run()
         _flush()
-        return result if isinstance(result, int) else GREEN
+        return result if isinstance(result, int) else Exit.DONE
     except (KeyboardInterrupt, click.Abort):
         terminal.say("\nstopped.", to_stderr=True)
-        return INTERRUPTED
+        return Exit.STOPPED
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f"  (`{context.command_path} --help` tells more)" if context and context.parent else ""
         terminal.say(("dojo: ", "bold red"), error.format_message(), (where, "dim"), to_stderr=True)
-        return error.exit_code if isinstance(error, click.UsageError) else USAGE
-    except (NoCurriculum, CannotSave) as error:
-        terminal.say(("dojo: ", "bold red"), str(error), to_stderr=True)
-        return USAGE
-    except ModuleNotFoundError as error:
-        if error.name not in ("rich", "psutil", "pytest", "beartype", "jaxtyping", "hypothesis"):
-            raise
-        return packages.tell(error.name)
+        return Exit.UNUSABLE
     except BrokenPipeError:
         terminal.reader_gone(sys.stdout)
-        return GREEN
+        return Exit.DONE
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (package := packages.missing(error)):
+            return packages.tell(package)
         return _blamed(error)
 
 
@@ -162,7 +168,7 @@ def _blamed(error: Exception) -> int:
     name = short(find(address_of(own[-1].path) or ""))
     told = f"next: dojo test {name}, or the same command with --solutions, which goes without your files"
     terminal.say(told, to_stderr=True)
-    return USAGE
+    return Exit.UNUSABLE
 
 
 def _flush() -> None:
@@ -230,9 +236,7 @@ def warn_of_another_clone() -> None:
 def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
     """Print the version that pyproject.toml states: it is right also where dojo is not installed."""
     if asked and not ctx.resilient_parsing:
-        from dojo.system.doctor import project
-
-        terminal.say(f"dojo {project().get('version', 'of an unknown version')}")
+        terminal.say(f"dojo {packages.project().get('version', 'of an unknown version')}")
         ctx.exit()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tests.support import close, numbers
+from tests.support import OneDevice, close, numbers
 
 VIEWS = {
     "transposed": lambda shape: numbers(*shape[:-2], shape[-1], shape[-2]).mT,
@@ -84,3 +84,36 @@ def works_on_views(
     for name, made in VIEWS.items():
         view = made(tuple(shape))
         close(call(view), expected(view.clone()), f"the input is a view ({name}): its numbers are not contiguous")
+
+
+def drops_each_weight_by_itself(
+    call: Callable[[], Tensor], without: Tensor, rate: float, axes: Sequence[str] = ()
+) -> None:
+    """In training mode each weight is dropped with probability `rate`, by itself, and the others are scaled up.
+
+    `without` is what a call gives without dropout; its zeros are not looked at. `axes` names its axes: along each of
+    them neighbours have draws of their own. With 4 000 draws, 0.04 is about 6 standard deviations.
+    """
+    __tracebackhide__ = True
+    torch.manual_seed(0)
+    first, second, there = call(), call(), without != 0
+    dropped, again = (first == 0) & there, (second == 0) & there
+    share = dropped[there].float().mean().item()
+    assert 0 < share < 1, f"dropout is {rate} in training mode, but a share of {share:g} of the weights was dropped"
+    stayed = there & ~dropped
+    close(first[stayed], without[stayed] / (1 - rate), f"a weight that is not dropped is divided by 1 - {rate}")
+    assert abs(share - rate) < 0.04, f"dropout is {rate}, but a share of {share:.2f} of the weights was dropped"
+    assert not torch.equal(dropped, again), "two calls dropped the same weights: each call should draw anew"
+    for axis, name in enumerate(axes):
+        both = there & there.roll(1, axis)
+        apart = (dropped != dropped.roll(1, axis))[both].any()
+        assert apart, f"the same weights were dropped for all {name}: each should have a draw of its own"
+
+
+def works_where_it_is_moved(module: nn.Module, x: Tensor) -> None:
+    """Moved to another device, the module works on an input there. The meta device stands for a GPU."""
+    __tracebackhide__ = True
+    module, x = module.to("meta"), x.to("meta")
+    with OneDevice():
+        seen = module(x).device.type
+    assert seen == "meta", f"module and input are on the meta device, but the output is on {seen}"

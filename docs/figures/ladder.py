@@ -7,11 +7,11 @@ from dojo import ROOT
 from dojo.ladder import drawing
 from dojo.ladder.report import from_json
 
-MEASURED = ROOT / "docs" / "measured" / "attention-cpu-float32.json"
+NUMBERS = ROOT / "docs" / "measured" / "attention-cpu-float32.json"
 
 
 def draw() -> Figure:
-    return drawing.draw(from_json(MEASURED.read_text(encoding="utf-8"))[0])
+    return drawing.draw(from_json(NUMBERS.read_text(encoding="utf-8"))[0])
 
 
 if __name__ == "__main__":

@@ -2,33 +2,30 @@
 
 import ast
 import difflib
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from dojo import ROOT
+from dojo.errors import DojoError, UsageProblem
 
 CURRICULUM = ROOT / "katas" / "curriculum.toml"
 
 
-class UnknownKata(LookupError):
+class UnknownKata(UsageProblem):
     """A word that names no kata, or more than one."""
 
 
-class NoCurriculum(Exception):
+class NoCurriculum(DojoError):
     """The list of katas is missing or cannot be read."""
 
 
 @dataclass(frozen=True)
-class Kata:
-    """One kata. `book` is a section of the book, `minutes` what a first attempt takes."""
+class Place:
+    """An address, and the files that stand at it."""
 
     address: str
-    title: str
-    book: str
-    minutes: int
 
     @property
     def part(self) -> str:
@@ -55,6 +52,10 @@ class Kata:
         return ROOT / "tests" / f"{self.address}.mistakes.toml"
 
     @property
+    def reach(self) -> Path:
+        return ROOT / "tests" / f"{self.address}.reach.json"
+
+    @property
     def bench(self) -> Path:
         return ROOT / "tests" / self.part / f"bench_{self.name}.py"
 
@@ -62,18 +63,42 @@ class Kata:
     def page(self) -> Path:
         return ROOT / "docs" / f"{self.address}.md"
 
+    @property
+    def figure(self) -> Path:
+        return ROOT / "docs" / "figures" / f"{self.address}.svg"
+
+    @property
+    def drawing(self) -> Path:
+        """The script that draws the figure."""
+        return self.figure.with_suffix(".py")
+
 
 @dataclass(frozen=True)
-class Track:
-    """A way through the list: some katas, in the list's order."""
+class Kata(Place):
+    """One kata of the list.
 
-    name: str
+    `book` lists the sections of the book that it is about, `minutes` estimates what a first attempt at the core takes,
+    and `builds` says in a few words what is built. `new` counts the ideas that no earlier kata had, and `route` is
+    whether the short route leads over it.
+    """
+
     title: str
-    katas: tuple[Kata, ...]
+    book: str
+    minutes: int
+    builds: str = ""
+    new: int = 1
+    route: bool = False
+
+    @property
+    def section(self) -> str:
+        """The section of the book to read first; empty where the book lacks the concept."""
+        return self.book.partition(",")[0].partition(" to ")[0]
 
 
 @cache
 def _read() -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(CURRICULUM.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -87,9 +112,9 @@ def _read() -> dict[str, Any]:
 def katas() -> tuple[Kata, ...]:
     """Every kata, in order. Raises NoCurriculum."""
     try:
-        return tuple(Kata(**{key: entry[key] for key in Kata.__annotations__}) for entry in _read()["kata"])
-    except KeyError as error:
-        raise NoCurriculum(f"{CURRICULUM}: {error} is missing") from None
+        return tuple(Kata(**entry) for entry in _read()["kata"])
+    except (KeyError, TypeError) as error:
+        raise NoCurriculum(f"{CURRICULUM}: {error}") from None
 
 
 @cache
@@ -97,16 +122,6 @@ def parts() -> dict[str, str]:
     """The title of each part that has katas, in order."""
     titles = _read().get("parts", {})
     return {kata.part: titles.get(kata.part, kata.part.replace("_", " ").capitalize()) for kata in katas()}
-
-
-@cache
-def tracks() -> tuple[Track, ...]:
-    """The ways through the list, as katas/curriculum.toml names them."""
-    found = []
-    for name, entry in _read().get("tracks", {}).items():
-        chosen = katas() if entry["katas"] == "all" else tuple(k for k in katas() if k.address in entry["katas"])
-        found.append(Track(name, entry["title"], chosen))
-    return tuple(found)
 
 
 def short(kata: Kata) -> str:
@@ -144,7 +159,7 @@ def address_of_test(path: Path) -> str | None:
     if not path.is_relative_to(ROOT / "tests"):
         return None
     address = path.relative_to(ROOT / "tests").with_name(path.stem.removeprefix("test_")).as_posix()
-    return address if (ROOT / "solutions" / f"{address}.py").is_file() else None
+    return address if Place(address).solution.is_file() else None
 
 
 @cache

@@ -1,1 +1,3 @@
-"""What a maintainer checks: `python -m dojo.check stubs`, `mistakes`, `hollow`, `figures`, `bench`; tox calls them."""
+"""What a maintainer checks with `python -m dojo.check NAME`, which is what tox calls."""
+
+__all__: list[str] = []

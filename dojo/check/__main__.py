@@ -11,6 +11,7 @@ CHECKS = {
     "mistakes": "every mistake fails its clause, every test is failed by a mistake, drawn mutants die",
     "hollow": "on the reference with every result zeroed no kata is green",
     "figures": "every figure is what its script draws",
+    "readme": "the map in README.md is what katas/curriculum.toml lists",
     "benchmarks": "what is timed is right first, and the ratios hold",
 }
 
@@ -25,7 +26,9 @@ def main(argv: list[str]) -> int:
     try:
         return int(importlib.import_module(f"dojo.check.check_{name}").main(rest))
     except ModuleNotFoundError as error:
-        return packages.tell(error.name or "?")
+        if not (package := packages.missing(error)):
+            raise
+        return packages.tell(package)
 
 
 if __name__ == "__main__":

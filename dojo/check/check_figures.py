@@ -6,6 +6,7 @@ import os
 from xml.etree import ElementTree
 
 from dojo import ROOT
+from dojo.catalog.curriculum import Place
 from dojo.check.arguments import parser
 from dojo.serving.finder import ROOMS
 
@@ -20,7 +21,7 @@ def main(argv: list[str]) -> int:
     stale = 0
     addresses = [kata.address for kata in options.katas] or scripts()
     for address in addresses:
-        figure = FIGURES / f"{address}.svg"
+        figure = Place(address).figure
         drawn = draw(address)
         if options.write:
             figure.write_text(drawn, encoding="utf-8", newline="\n")

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from dojo.catalog.curriculum import find
-from dojo.cli import GREEN, RED, json_option
+from dojo.cli import json_option
+from dojo.exits import Exit
 from dojo.learner import store
 from dojo.learner.standing import unfinished
 from dojo.system import devices, terminal
@@ -18,7 +19,7 @@ WHAT = ("attention",)
 SECONDS = {True: 0.6, False: 3.0}  # that all variants share at one length for one pass, quick or not
 
 
-@click.command(short_help="Your attention on the ladder beside the others: checked, then timed.")
+@click.command()
 @click.argument("what", type=click.Choice(WHAT))
 @click.option("--device", default="", help="cpu, cuda or mps; left out, cuda where there is one, else cpu.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", help="float32.")
@@ -48,8 +49,8 @@ def command(
     from dojo.ladder import classes
     from dojo.ladder.checks import checks
     from dojo.ladder.ladder import FAILED, SHAPES, climb, lengths_for
-    from dojo.ladder.report import as_json as climbs_as_json
-    from dojo.ladder.report import table
+    from dojo.ladder.table import as_json as climbs_as_json
+    from dojo.ladder.table import table
     from dojo.ladder.variants import YOURS, variants
 
     device = devices.chosen(device)
@@ -88,7 +89,7 @@ def command(
             terminal.say((f"yours is not on the ladder: {why}", "yellow"))
         terminal.say((f"written: {', '.join(store.shown(file) for file in files)}", "dim"))
     wrong = any(cell.state == FAILED and cell.variant == YOURS for climbed in climbs for cell in climbed.cells)
-    return RED if wrong or not all(check.holds for check in checked) else GREEN
+    return Exit.NOT_YET if wrong or not all(check.holds for check in checked) else Exit.DONE
 
 
 def write(folder: Path, name: str, text: str, climbs: list[Any]) -> list[Path]:

@@ -3,12 +3,11 @@
 import click
 
 from dojo.datasets.messages import LABELS
-from dojo.finetune.options import CLASSIFY, LORA
+from dojo.finetune.recipe import CLASSIFY, LORA
 from dojo.system import devices, terminal
-from dojo.train import pieces
 
 
-@click.command(short_help="Ask a fine-tuned model whether a message is wanted.")
+@click.command()
 @click.argument("text")
 @click.option("--run", "name", default="", metavar="NAME", help="Which fine-tuning; left out, the last one.")
 @click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
@@ -17,10 +16,10 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
     """Tell whether TEXT is a wanted message or an unwanted one, and how sure the model is."""
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.finetune.session import ADAPTER, KATAS, of_run
-    from dojo.train import folder
+    from dojo.finetune.classifier import ADAPTER, KATAS, of_run
+    from dojo.train import pieces, runs
 
-    run = folder.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
+    run = runs.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
     needed = (*KATAS, ADAPTER) if run.kind == LORA else KATAS
     chosen = pieces.reference(needed) if solutions else pieces.own_where_green(needed)
     chosen.serve()

@@ -12,7 +12,6 @@ WAYS = {
 
 
 @click.command(
-    short_help="Print a shell's completion script.",
     help="Print the script that makes a shell complete commands and katas.\n\nTo switch it on for good, add the line "
     "of your shell:\n\n\b\n" + "\n".join(WAYS.values()),
 )

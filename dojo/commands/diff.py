@@ -7,14 +7,15 @@ import click
 
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
-from dojo.cli import RED, KataName, confirmed
+from dojo.cli import KataName, confirmed
+from dojo.exits import Exit
 from dojo.learner.standing import is_done
 from dojo.system import terminal
 
 STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 
 
-@click.command(short_help="Compare your code with the reference.")
+@click.command()
 @click.argument("kata", type=KataName())
 @click.option("--yes", "-y", is_flag=True, help="Do not ask, though the kata is not green.")
 def command(kata: Kata, yes: bool) -> int | None:
@@ -26,7 +27,7 @@ def command(kata: Kata, yes: bool) -> int | None:
     name = curriculum.short(kata)
     if not is_done(kata) and not confirmed(f"{name} is not green. Show the reference all the same?", yes):
         terminal.say(("next: ", "bold"), (f"dojo hint {name}", "bold cyan"))
-        return RED
+        return Exit.NOT_YET
     own, reference = lines_of(kata.stub, yours), lines_of(kata.solution, theirs)
     different = False
     for line in difflib.unified_diff(own, reference, yours, theirs, lineterm=""):

@@ -5,7 +5,7 @@ import click
 from dojo.cli import json_option
 
 
-@click.command(short_help="Check the installation, and say how to mend it.")
+@click.command()
 @click.option("--fetch", is_flag=True, help="Download GPT-2's vocabulary first (1.5 MB, with a time limit).")
 @json_option()
 def command(fetch: bool, as_json: bool) -> int:
@@ -13,6 +13,6 @@ def command(fetch: bool, as_json: bool) -> int:
 
     The exit code is 1 where something that is needed is wrong.
     """
-    from dojo.system.doctor import report
+    from dojo.system.doctor import examine
 
-    return report(as_json, fetch)
+    return examine(as_json, fetch)

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from dojo import ROOT
-from dojo.cli import GREEN, INTERRUPTED, Command, all_of
+from dojo.cli import Command, all_of
 from dojo.datasets.messages import Message, read_messages, split
-from dojo.finetune.options import CLASSIFY, DEFAULTS, LORA, Settings
+from dojo.exits import Exit
+from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LORA, Recipe
 from dojo.learner import store
 from dojo.system import devices, terminal
 
@@ -20,7 +21,7 @@ MESSAGES = ROOT / "data" / "messages.tsv"
 Parts = tuple[list[Message], list[Message], list[Message]]  # to learn from, to watch, and held out
 
 
-@click.group(short_help="Let a model of yours learn to tell wanted messages from unwanted ones.")
+@click.group()
 def command() -> None:
     """Let a model that you have trained learn to tell wanted messages from unwanted ones, on data/messages.tsv.
 
@@ -84,29 +85,29 @@ def finetune(
         raise click.UsageError("--resume goes on with what was begun: of the options only --name and --device fit it.")
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.finetune.session import ADAPTER, KATAS, classifier, open_session
-    from dojo.train import folder, opening
+    from dojo.finetune.classifier import ADAPTER, KATAS, classifier, open_session
+    from dojo.train import opening, runs
 
-    begun = folder.latest(name, (kind,), f"dojo finetune {kind}") if resume else None
-    about = begun.about() if begun else anew(kind, folder.latest(base), data or MESSAGES, changes)
+    begun = runs.latest(name, (kind,), f"dojo finetune {kind}") if resume else None
+    about = begun.about() if begun else anew(kind, runs.latest(base), data or MESSAGES, changes)
     parts = messages_of(about)
     learned, watched, held_out = parts
-    settings, from_run = Settings.of_data(about["settings"]), folder.latest(about["base"])
+    recipe, from_run = Recipe.of_data(about["recipe"]), runs.latest(about["base"])
     terminal.say((from_run.name, "bold"), f"  learns {about['data']}, SHA-256 {about['sha256'][:12]}...")
-    chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS)
+    chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS, resume)
     opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
     try:
-        made = classifier(from_run, settings, device)
+        made = classifier(from_run, recipe, device)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     lengths = [len(made.tokenizer.encode(message.text)) for part in parts for message in part]
     made.max_length = about["max_length"] = min(max(lengths), made.max_length)
     if cut := sum(length > made.max_length for length in lengths):
         terminal.say((f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "yellow"))
-    run = begun or folder.new(name or kind)
+    run = begun or runs.new(name or kind)
     try:
         run.note(about)
-        session = open_session(run, made, settings, learned, watched, device)
+        session = open_session(run, made, recipe, learned, watched)
         opening.row("messages", f"{len(learned)} to learn from, {len(watched)} to watch, {len(held_out)} held out")
         opening.tell_model(session, share_of(made.model))
     except BaseException as error:
@@ -121,8 +122,9 @@ def finetune(
 
 def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_every: float) -> int:
     """Train to the end, or to Ctrl-C, and tell what came of it."""
-    from dojo.finetune import outcome
-    from dojo.train import loop, narrating
+    from dojo.finetune import evaluation
+    from dojo.train import narrating
+    from dojo.train.loop import Loop
 
     learned, watched, held_out = parts
     items = made.dataset(watched)
@@ -131,23 +133,23 @@ def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_eve
         def remark() -> str:
             return f"{made.accuracy(items):.1%} of those watched are right"
 
-        if not loop.learn(session, narrating.narrator(leads=True), save_every, remark):
-            return INTERRUPTED
-    outcome.tell(session, made, about, learned, held_out)
+        if not Loop(session, narrating.narrator(leads=True), save_every, remark).run():
+            return Exit.STOPPED
+    evaluation.tell(session, made, about, learned, held_out)
     terminal.say("next: ", ('dojo classify "You have won, call now"', "bold cyan"))
-    return GREEN
+    return Exit.DONE
 
 
 def anew(kind: str, base: Any, data: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """What a new fine-tuning is about."""
-    settings = replace(DEFAULTS[kind], **changes)
+    recipe = replace(DEFAULTS[kind], **changes)
     return {
         "kind": kind,
         "base": base.name,
         "data": store.shown(data.resolve()),
         "path": str(data.resolve()),
         "sha256": sha256(data),
-        "settings": settings.as_data(),
+        "recipe": recipe.as_data(),
     }
 
 

@@ -9,7 +9,6 @@ import click
 from dojo.catalog import curriculum
 from dojo.cli import Command, all_of
 from dojo.system import devices, terminal
-from dojo.train import pieces
 
 
 def model_options() -> Callable[[Command], Command]:
@@ -33,9 +32,9 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
         raise click.UsageError("choose one model: --run or --weights.")
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.train import folder, saved
+    from dojo.train import pieces, runs, saved
 
-    found = None if weights else folder.latest(run)
+    found = None if weights else runs.latest(run)
     katas = saved.KATAS if found else (*saved.KATAS, saved.WEIGHTS)
     chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing)
     chosen.serve()
@@ -55,7 +54,7 @@ def testing(kata: curriculum.Kata) -> None:
     terminal.say((f"testing {kata.address} ...", "dim"), to_stderr=True)
 
 
-@click.command(short_help="Let a model that you have trained go on with a text.")
+@click.command()
 @click.argument("prompt", default="")
 @click.option("--temperature", type=click.FloatRange(0), default=0.8, help="How daring: 0 is the likeliest; 0.8.")
 @click.option("--top-k", type=click.IntRange(1), help="Choose among the so many likeliest tokens.")

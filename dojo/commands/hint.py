@@ -10,7 +10,7 @@ from dojo.learner import store
 from dojo.system import terminal
 
 
-@click.command(short_help="Show a hint, one rung more each time.")
+@click.command()
 @kata_argument()
 @click.option("--again", is_flag=True, help="Show what was shown so far, and climb no further.")
 @click.option("--reset", is_flag=True, help="Forget which hints you have seen.")

@@ -10,7 +10,7 @@ from dojo.learner import store
 from dojo.system import terminal
 
 
-@click.command(short_help="Draw what a model does with a text: where its heads look, what its layers would say.")
+@click.command()
 @click.argument("prompt")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to; .dojo/look.html.")
 @click.option("--open", "open_it", is_flag=True, help="Open the page in a browser.")

@@ -12,11 +12,12 @@ import click
 from dojo import ROOT
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
-from dojo.cli import NO_VERDICT, kata_argument
+from dojo.cli import kata_argument
+from dojo.exits import Exit
 from dojo.system import terminal
 
 
-@click.command(short_help="Open a kata in your editor.")
+@click.command()
 @kata_argument()
 @click.option("--test", "which", flag_value="tests", help="Open its tests.")
 @click.option("--page", "which", flag_value="page", help="Open its page.")
@@ -67,5 +68,5 @@ def start(words: list[str], path: Path) -> int | None:
         raise click.ClickException(f"'{words[0]}' could not be started: {error}. The file: {path}") from None
     if ended:
         terminal.say(f"'{words[0]}' ended with code {ended}. The file: {path}", to_stderr=True)
-        return NO_VERDICT
+        return Exit.NO_VERDICT
     return None

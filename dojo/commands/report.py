@@ -28,7 +28,7 @@ from dojo.verdict.command import OFFER, Request
 from dojo.verdict.run import Verdict, run
 
 
-@click.command(short_help="Test every kata that is begun, and tell where you stand.")
+@click.command()
 @click.option(
     "--markdown",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -5,13 +5,14 @@ import click
 from dojo import ROOT
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata, katas
-from dojo.cli import RED, KataName, confirmed
+from dojo.cli import KataName, confirmed
+from dojo.exits import Exit
 from dojo.learner import store
 from dojo.learner.standing import stub_text
 from dojo.system import terminal
 
 
-@click.command(short_help="Write the stub again; --undo brings your file back.")
+@click.command()
 @click.argument("kata", type=KataName(), required=False)
 @click.option("--undo", is_flag=True, help="Bring back what the last reset (of KATA) replaced.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -39,7 +40,7 @@ def write_stub(kata: Kata, yes: bool) -> int | None:
     if own is not None:
         if not confirmed(f"Replace {name} by the stub? Your file is kept.", yes):
             terminal.say("nothing was changed.")
-            return RED
+            return Exit.NOT_YET
         store.keep(kata.address, own)
     put(kata, stub)
     terminal.say(f"{name} is the stub again.")

@@ -12,7 +12,7 @@ from dojo.learner.standing import UNTESTED, fresh, last_verdict, stub_text
 from dojo.system import terminal
 
 
-@click.command(short_help="Show what a kata asks for.")
+@click.command()
 @kata_argument()
 @json_option()
 def command(kata: Kata, as_json: bool) -> int | None:

@@ -10,11 +10,10 @@ import click
 from dojo import ROOT
 from dojo.catalog.curriculum import Kata, short
 from dojo.catalog.specification import clauses, core_clauses
-from dojo.cli import GREEN, NO_VERDICT, RED, json_option, kata_argument
+from dojo.cli import json_option, kata_argument
+from dojo.exits import Exit
 from dojo.learner import store
-from dojo.learner.standing import GREEN as IS_GREEN
-from dojo.learner.standing import NOT_STARTED, UNTESTED, standing, unfinished
-from dojo.learner.standing import RED as IS_RED
+from dojo.learner.standing import GREEN, NOT_STARTED, RED, UNTESTED, standing, unfinished
 from dojo.system import terminal
 from dojo.verdict import command as commands
 from dojo.verdict import memory, render
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 
-@click.command(short_help="Test a kata and show the verdict.")
+@click.command()
 @kata_argument()
 @click.option("--further", is_flag=True, help="Test the further clauses too; the exit code is 0 only if all hold.")
 @click.option("--pdb", is_flag=True, help="Debug: pytest's own --pdb, at the first failure, without limits.")
@@ -65,13 +64,13 @@ def command(
     with shown.spinner():
         verdict = run(request, Limits(time_limit, memory_limit), shown)
     shown.finish(verdict)
-    return {IS_GREEN: GREEN, IS_RED: RED}.get(verdict.outcome, NO_VERDICT)
+    return {GREEN: Exit.DONE, RED: Exit.NOT_YET}.get(verdict.outcome, Exit.NO_VERDICT)
 
 
 def debug(request: Request) -> int:
     """Hand the terminal to pytest and its debugger. Returns pytest's exit code."""
     words = commands.command(request, "--pdb", "-x")
-    return RED if subprocess.call(words, cwd=ROOT, env=commands.environment()) else GREEN
+    return Exit.NOT_YET if subprocess.call(words, cwd=ROOT, env=commands.environment()) else Exit.DONE
 
 
 def not_started(kata: Kata, as_json: bool) -> int:
@@ -79,11 +78,11 @@ def not_started(kata: Kata, as_json: bool) -> int:
     name = f"katas/{kata.address}.py"
     if as_json:
         marks = dict.fromkeys(clauses(kata.address), UNTESTED)
-        terminal.say_json(as_data(Verdict(kata, outcome=IS_RED, why=[f"{name} has no code yet"], clauses=marks)))
+        terminal.say_json(as_data(Verdict(kata, outcome=RED, why=[f"{name} has no code yet"], clauses=marks)))
     else:
         text = f"not started: {name} has no code yet.   "
         terminal.say(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
-    return RED
+    return Exit.NOT_YET
 
 
 class Silent(Watcher):
@@ -133,7 +132,7 @@ class Shown(Silent):
     def judged(self, verdict: Verdict) -> None:
         self.tell(verdict)
         if self.status:
-            more = "the further clauses ..." if verdict.outcome == IS_GREEN else "looking for a known mistake ..."
+            more = "the further clauses ..." if verdict.outcome == GREEN else "looking for a known mistake ..."
             self.status.update(more)
 
     def finish(self, verdict: Verdict) -> None:
@@ -142,9 +141,9 @@ class Shown(Silent):
         else:
             self.remember(verdict)
             say(render.named_after(verdict, self.width))
-        if verdict.outcome == IS_GREEN and self.request.tiers == OFFER:
+        if verdict.outcome == GREEN and self.request.tiers == OFFER:
             say(render.further(verdict))
-        if verdict.outcome == IS_GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):
+        if verdict.outcome == GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):
             text = f"Your time from the first test to green: {memory.in_words(seconds)}"
             terminal.say((f"{text} (the estimate: {verdict.kata.minutes} minutes).", "dim"))
 

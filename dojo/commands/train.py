@@ -10,15 +10,16 @@ from typing import Any
 
 import click
 
-from dojo.cli import GREEN, INTERRUPTED, Command
+from dojo.cli import Command, confirmed
 from dojo.datasets import texts
 from dojo.datasets.texts import Text
+from dojo.exits import Exit
 from dojo.learner import store
 from dojo.system import devices, terminal
-from dojo.train import pieces
 from dojo.train.settings import GPT2, PRESETS, Settings
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
+ASK, OWN, BORROW = "ask", "own", "borrow"  # what to do about an own piece that would take very long
 SAMPLES = 4  # in a run
 SAMPLE_FROM = 500  # tokens of the held-out text in which their beginning is sought
 LEAST_VOCABULARY = 258  # the single bytes, one pair, and the end of a text
@@ -37,7 +38,7 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
     return click.option(f"--{name.replace('_', '-')}", type=click.IntRange(1), help=text)
 
 
-@click.command(short_help="Train a GPT made of your own pieces on a text.")
+@click.command()
 @click.option("--text", "path", type=click.Path(path_type=Path), metavar="FILE", help="Any UTF-8 text to learn.")
 @click.option("--story", is_flag=True, help="Learn data/story.txt, the text that everyone shares.")
 @click.option("--quick", is_flag=True, help="The story and a small model, within a minute.")
@@ -59,8 +60,8 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 @click.option(
     "--slow",
-    type=click.Choice(["ask", "own", "borrow"]),
-    default="ask",
+    type=click.Choice([ASK, OWN, BORROW]),
+    default=ASK,
     help="What to do about an own piece that would take very long: ask, which is the default; take it; borrow.",
 )
 def command(
@@ -149,16 +150,20 @@ def name_of(text: Text) -> str:
 
 def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: str) -> Plan:
     """Settle the pieces, make the tokens, and open a folder for the run."""
-    from dojo.train import folder, opening
+    from dojo.train import opening, runs
 
     terminal.say((f"{text.name}", "bold"), f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}...")
     chosen = opening.chosen_pieces(solutions)
-    opening.replace_slow(chosen, text, settings, slow)
-    run = folder.new(name or name_of(text))
+
+    def borrows(told: str) -> bool:
+        return confirmed(f"{told} Borrow it?", yes=False) if slow == ASK and terminal.interactive() else slow != OWN
+
+    opening.replace_slow(chosen, text, settings, borrows)
+    run = runs.new(name or name_of(text))
     try:
         vocab_size = opening.tokenize(run, text, settings)
         about = {
-            "kind": folder.TRAIN,
+            "kind": runs.TRAIN,
             "text": text.name,
             "sha256": text.sha256,
             "settings": asdict(settings),
@@ -174,27 +179,29 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
 
 def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
     """What a run was begun with, and the pieces as they are now."""
-    from dojo.train import folder, opening
+    from dojo.train import opening, runs
 
-    run = folder.latest(name)
+    run = runs.latest(name)
     about = run.about()
     shared(Settings(**about["settings"]), processes)
     terminal.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
-    chosen = opening.chosen_pieces(solutions)
+    chosen = opening.chosen_pieces(solutions, resumed=True)
     opening.tell_changed(chosen, about["pieces"])
     return Plan(run.name, chosen.rooms, about)
 
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     """Train to the end, or to Ctrl-C, and tell what came of it."""
-    from dojo.train import folder, loop, narrating, opening, summary, tokens
+    from dojo.train import narrating, opening, pieces, runs, summary, tokens
+    from dojo.train.loop import Loop
+    from dojo.train.session import open_session
     from dojo.train.speaking import Speaker, first_words
 
-    run, about = folder.Run(plan.name), plan.about
+    run, about = runs.Run(plan.name), plan.about
     pieces.Pieces(rooms=plan.rooms).serve()
     settings = Settings(**about["settings"])
     try:
-        session = loop.open_session(run, settings, about["config"], device, team)
+        session = open_session(run, settings, about["config"], device, team)
     except ValueError as error:
         raise click.ClickException(f"{store.shown(run.folder)}: {error}") from None
     speaker = Speaker(session.model, tokens.tokenizer_of(run), about["config"])
@@ -204,9 +211,9 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     if session.start < session.total:
         prompt = first_words(speaker.tokenizer.decode(tokens.read(run)[1][:SAMPLE_FROM].tolist()))
         sample = partial(speaker.sample, prompt)
-        if not loop.learn(session, narrating.narrator(team.leads), save_every, sample, SAMPLES):
-            return INTERRUPTED
+        if not Loop(session, narrating.narrator(team.leads), save_every, sample, SAMPLES).run():
+            return Exit.STOPPED
     if team.leads:
         summary.tell(session, about)
         terminal.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
-    return GREEN
+    return Exit.DONE

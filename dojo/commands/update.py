@@ -15,7 +15,7 @@ from dojo.update.plan import FRESH, GONE, KEPT, NEW, CannotUpdate, Change, Updat
 WORDS = {NEW: "new", KEPT: "left alone", GONE: "no kata any more"}
 
 
-@click.command(short_help="Take a release's new katas, docstrings and tests; what you wrote stays.")
+@click.command()
 @click.argument("release", required=False)
 @click.option("--check", is_flag=True, help="Only say what an update would bring.")
 @click.option(

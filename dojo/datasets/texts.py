@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pydoc_data.topics import topics
 
 from dojo import ROOT
 
@@ -27,6 +26,8 @@ def language_reference() -> Text:
 
     It differs from one version of Python to the next, and so does its SHA-256.
     """
+    from pydoc_data.topics import topics
+
     text = "\n\n".join(topics[topic].strip() for topic in sorted(topics)) + "\n"
     return Text("the language reference inside Python", text, _sha256(text.encode()))
 

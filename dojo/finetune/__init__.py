@@ -1,1 +1,3 @@
-"""`dojo finetune`: a trained model learns a task on data of our own."""
+"""Teach a trained model a task on data of our own."""
+
+__all__ = ["classifier", "evaluation", "recipe"]

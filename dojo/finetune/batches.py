@@ -1,6 +1,6 @@
 """Messages as batches that a model is trained and tested with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ AT_ONCE = 64  # messages in a batch that is only looked at
 
 def dataset(messages: Sequence[Message], tokenizer: Any, pad_id: int, max_length: int) -> Any:
     """The kata's dataset of messages: token ids, lengths and classes."""
-    return pieces.module("finetuning/classification").ClassificationDataset(
+    return pieces.module("finetuning/classification_data").ClassificationDataset(
         [message.text for message in messages],
         [LABELS.index(message.label) for message in messages],
         tokenizer.encode,
@@ -34,9 +34,10 @@ def to_watch(items: Any) -> Any:
     return DataLoader(items, AT_ONCE, collate_fn=with_targets)
 
 
-def to_test(items: Any) -> Any:
-    """Batches (inputs, lengths, labels), to count right answers in."""
-    return DataLoader(items, AT_ONCE)
+def to_test(items: Any, device: torch.device) -> Iterator[list[Tensor]]:
+    """Batches (inputs, lengths, labels) on a device, to count right answers in."""
+    for batch in DataLoader(items, AT_ONCE):
+        yield [part.to(device) for part in batch]
 
 
 def with_targets(items: list[Any]) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from dojo.ladder.ladder import Climb, growth
 from dojo.ladder.measuring import BOTH
-from dojo.ladder.report import title
+from dojo.ladder.table import title
 from dojo.ladder.variants import YOURS
 
 COLOURS = ("#3d6fa5", "#e0a458", "#5b8c5a", "#a55d7a", "#7a6fa5", "#8c7853", "#4fa3a5", "#b5533c", "#6f6b78", "#2b2a33")

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from dojo import ROOT
+from dojo.errors import DojoError
 
 FOLDER = ROOT / ".dojo"
 BACKUPS = "backups"
 
 
-class CannotSave(Exception):
+class CannotSave(DojoError):
     """The folder is read-only, the disk is full, or something else stands in the way. Says what, and where."""
 
 

@@ -1,1 +1,3 @@
-"""`dojo look`: what a trained model does with a text, drawn on one page."""
+"""Draw what a trained model does with a text, on one page."""
+
+__all__ = ["page", "seeing"]

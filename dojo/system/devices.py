@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import click
+from dojo.errors import UsageProblem
 
 
 def there() -> list[str]:
@@ -15,11 +15,11 @@ def there() -> list[str]:
 def chosen(asked: str, liked: Sequence[str] = ("cuda",)) -> str:
     """The device to work on: the one asked for, or the first liked one that is there, or the CPU.
 
-    One that is not there is an error of usage.
+    Raises UsageProblem for one that is not there.
     """
     found = there()
     if not asked:
         return next((device for device in liked if device in found), "cpu")
     if asked.partition(":")[0] not in found:
-        raise click.UsageError(f"there is no {asked} here, only {' and '.join(found)}.")
+        raise UsageProblem(f"there is no {asked} here, only {' and '.join(found)}.")
     return asked

@@ -8,14 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dojo import ROOT
+from dojo.exits import Exit
 from dojo.system import terminal, vocabulary
-from dojo.system.packages import INSTALL
+from dojo.system.packages import INSTALL, dependencies, project
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
 MARKS = {OK: "passed", NOTE: "skipped", WRONG: "failed"}
@@ -53,13 +53,13 @@ def main(words: list[str]) -> int:
     asked = parser.parse_args(words)
     terminal.prepare()
     try:
-        return report(asked.json, asked.fetch)
+        return examine(asked.json, asked.fetch)
     except KeyboardInterrupt:
         terminal.say("\nstopped.", to_stderr=True)
-        return 130
+        return Exit.STOPPED
 
 
-def report(as_json: bool, fetch: bool) -> int:
+def examine(as_json: bool, fetch: bool) -> int:
     """Look at everything and tell it. Returns 1 where something that is needed is wrong, else 0."""
     failed = vocabulary.fetch_all(terminal.say if not as_json else lambda *line: None) if fetch else ""
     found = []
@@ -285,25 +285,6 @@ LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     git,
     gpt2,
 )
-
-
-def project() -> dict[str, object]:
-    """The `project` table of pyproject.toml; empty where it cannot be read."""
-    try:
-        table: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return table
-
-
-def dependencies() -> list[tuple[str, str]]:
-    """Each package that is needed, with the least version."""
-    listed = project().get("dependencies", [])
-    pairs = [
-        re.match(r"([\w.-]+)[^<>=]*(?:>=\s*([\w.]+))?", str(one))
-        for one in (listed if isinstance(listed, list) else [])
-    ]
-    return [(pair[1], pair[2] or "0") for pair in pairs if pair]
 
 
 def supported() -> tuple[tuple[int, int], tuple[int, int]]:

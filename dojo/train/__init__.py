@@ -1,21 +1,6 @@
-"""`dojo train`: the learner's own pieces, put together, learn a text and then write on."""
+"""Put the learner's own pieces together, let them learn a text, and let the model write."""
 
-# The katas that a model is made of, what teaches it, and all that a run takes.
-MODEL = (
-    "attention/multihead",
-    "gpt/config",
-    "gpt/layernorm",
-    "gpt/feedforward",
-    "gpt/block",
-    "gpt/model",
-)
-LOOP = ("pretraining/loss", "pretraining/optimizer", "pretraining/training", "pretraining/checkpoint")
-KATAS = (
-    "text/bpe_training",
-    "text/bpe_tokenizer",
-    "text/dataloader",
-    *MODEL,
-    "pretraining/sampling",
-    *LOOP,
-)
-END_OF_TEXT = "<|endoftext|>"
+__all__ = [
+    "curve", "ingredients", "loop", "narrating", "opening", "parallel", "pieces", "runs", "saved", "session",
+    "settings", "speaking", "summary", "teaching", "tokens",
+]  # fmt: skip

@@ -1,36 +1,39 @@
 """What happens before the first step: pieces, tokenizer, tokens, sizes and an estimate, each told."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-import click
-
-from dojo import cli
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
 from dojo.datasets.texts import Text
+from dojo.errors import DojoError
 from dojo.system import terminal
-from dojo.train import KATAS, pieces, slowness, tokens
-from dojo.train.folder import Run
-from dojo.train.loop import Session, seconds_per_step
+from dojo.train import pieces, slowness, tokens
+from dojo.train.ingredients import KATAS, NEEDED, NEEDED_TO_RESUME
 from dojo.train.pieces import Pieces
+from dojo.train.runs import Run
+from dojo.train.session import Session, seconds_per_step
 from dojo.train.settings import BPE, Settings
 
-ASK, OWN = "ask", "own"  # two of the three things that --slow may say
 TRAINING, ENCODING = "text/bpe_training", "text/bpe_tokenizer"
 LABEL = 12  # columns
 COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
 
 
-def chosen_pieces(solutions: bool, katas: Iterable[str] = KATAS) -> Pieces:
+def chosen_pieces(solutions: bool, katas: Iterable[str] = KATAS, resumed: bool = False) -> Pieces:
     """The pieces of a run, told and served."""
     if solutions:
         chosen = pieces.reference(katas)
     else:
-        chosen = pieces.own_where_green(katas, lambda kata: terminal.say((f"testing {kata.address} ...", "dim")))
+        needed = NEEDED | NEEDED_TO_RESUME if resumed else NEEDED
+        chosen = pieces.own_where_green(katas, _say_testing, needed)
         tell(chosen)
     chosen.serve()
     return chosen
+
+
+def _say_testing(kata: Kata) -> None:
+    terminal.say((f"testing {kata.address} ...", "dim"))
 
 
 def tell(chosen: Pieces) -> None:
@@ -45,6 +48,13 @@ def tell(chosen: Pieces) -> None:
         name = curriculum.short(kata)
         terminal.say((f"yours is not right: {name}", "bold red"), f", {why}; the reference stands in for it.")
         terminal.say("  next: ", (f"dojo test {name}", "bold cyan"))
+    for kata, slugs in chosen.lacking.items():
+        name, clauses = curriculum.short(kata), " and ".join(slugs)
+        terminal.say(
+            (f"yours is green: {name}", "bold"), f", but this run needs {clauses} of its further clauses, ", end=""
+        )
+        terminal.say("so the reference stands in for it.")
+        terminal.say("  next: ", (f"dojo test {name} --further", "bold cyan"))
 
 
 def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
@@ -59,16 +69,14 @@ def names(katas: Iterable[Kata]) -> str:
     return ", ".join(curriculum.short(kata) for kata in katas)
 
 
-def replace_slow(chosen: Pieces, text: Text, settings: Settings, slow: str) -> None:
-    """Offer to borrow an own piece that would take long, before it does: ask, unless `slow` says what to do."""
+def replace_slow(chosen: Pieces, text: Text, settings: Settings, borrows: Callable[[str], bool]) -> None:
+    """Borrow an own piece that would take long, before it does, where `borrows` says so when it is told how long."""
     for kata, seconds in estimates(chosen, text, settings).items():
         if seconds <= slowness.LIMIT:
             continue
         taken = slowness.in_words(seconds)
         told = f"your {curriculum.short(kata)} would take about {taken} for this text, the reference some seconds."
-        asks = slow == ASK and terminal.interactive()
-        borrow = cli.confirmed(f"{told} Borrow it?", yes=False) if asks else slow != OWN
-        if borrow:
+        if borrows(told):
             terminal.say((f"{told} It is borrowed.", "yellow"))
             chosen.borrow(kata)
             chosen.serve()
@@ -91,11 +99,11 @@ def estimates(chosen: Pieces, text: Text, settings: Settings) -> dict[Kata, floa
 def tokenize(run: Run, text: Text, settings: Settings) -> int:
     """Make the tokenizer and the files of tokens. Returns the size of the vocabulary."""
     with terminal.working("training the tokenizer ..."):
-        tokenizer = tokens.tokenizer_for(text, settings)
+        made_of = tokens.vocabulary_for(text, settings)
     with terminal.working("encoding the text ..."):
-        tokens.write(run, text, tokenizer, settings)
+        tokens.write(run, text, made_of, settings)
     learned, held_out = tokens.read(run)
-    size, known = tokens.vocab_size_of(tokenizer), len(learned) + len(held_out)
+    size, known = len(made_of.vocab), len(learned) + len(held_out)
     row("vocabulary", f"{size:,} tokens; one is {len(text.text.encode()) / known:.1f} bytes of the text")
     row("tokens", f"{len(learned):,} to learn from, {len(held_out):,} held out")
     return size
@@ -110,11 +118,11 @@ def sizes(settings: Settings) -> str:
 
 
 def tell_model(session: Session, about: str) -> None:
-    """The model, and how long its training will take here. Raises ClickException where the disk is too full."""
+    """The model, and how long its training will take here. Raises DojoError where the disk is too full."""
     numbers = pieces.module("gpt/model").count_parameters(session.model)
     free = shutil.disk_usage(session.run.folder).free
     if free < (needed := COPIES * 4 * numbers):
-        raise click.ClickException(
+        raise DojoError(
             f"the disk has {free / 1e6:,.0f} MB free, and the checkpoints of this run take {needed / 1e6:,.0f} MB."
         )
     row("model", f"{numbers:,} parameters: {about}")
@@ -124,7 +132,7 @@ def tell_model(session: Session, about: str) -> None:
     begun = f" from step {session.start}" if session.start else ""
     row(
         "training",
-        f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device}{team}{begun}: "
+        f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device.type}{team}{begun}: "
         f"about {slowness.in_words(1.15 * seconds)}",
     )
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import torch
 from torch import distributed, nn
+
+from dojo.errors import DojoError
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ class Team:
 
 
 def assemble(device: str) -> Team:
-    """The team that torchrun has started, or a team of one. Raises ClickException where torch cannot form it."""
+    """The team that torchrun has started, or a team of one. Raises DojoError where torch cannot form it."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Team()
     backend = "nccl" if device.startswith("cuda") else "gloo"
     if not distributed.is_available() or not getattr(distributed, f"is_{backend}_available")():
-        raise click.ClickException(f"this torch has no {backend}, which {size} processes need to speak to each other.")
+        raise DojoError(f"this torch has no {backend}, which {size} processes need to speak to each other.")
     own_device(device)  # nccl speaks through the device of each process
     distributed.init_process_group(backend)
     return Team(distributed.get_rank(), size)

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click
 import torch
 from torch import nn
 
+from dojo.errors import DojoError
 from dojo.learner import store
-from dojo.train import MODEL, pieces, tokens
-from dojo.train.folder import Run
+from dojo.train import pieces, tokens
+from dojo.train.ingredients import MODEL
+from dojo.train.runs import Run
 from dojo.train.speaking import Speaker
 
 # The katas that speaking takes, and the one that reads GPT-2's weights.
@@ -20,7 +21,7 @@ HEAD_DIM = 64  # of every published GPT-2
 
 
 def of_run(run: Run, device: str) -> Speaker:
-    """The model of a run, as its last checkpoint has it. Raises ClickException where there is none that fits."""
+    """The model of a run, as its last checkpoint has it. Raises DojoError where there is none that fits."""
     from safetensors import SafetensorError
 
     config = run.about()["config"]
@@ -28,10 +29,10 @@ def of_run(run: Run, device: str) -> Speaker:
     try:
         model.load_state_dict(weights(run.checkpoint))
     except FileNotFoundError:
-        raise click.ClickException(f"{run.name} has no checkpoint: `dojo train --resume` goes on with it.") from None
+        raise DojoError(f"{run.name} has no checkpoint: `{run.again}` goes on with it.") from None
     except (OSError, SafetensorError, RuntimeError) as error:
         where = store.shown(run.checkpoint)
-        raise click.ClickException(f"{where} cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise DojoError(f"{where} cannot be loaded: {str(error).splitlines()[0]}") from None
     return Speaker(model.to(device).eval(), tokens.tokenizer_of(run), config)
 
 
@@ -45,13 +46,13 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 
 def of_gpt2(path: Path, device: str) -> Speaker:
-    """GPT-2 from a safetensors file in Hugging Face's layout. Raises ClickException where it is none."""
-    tokenizer, config = tokens.gpt2(), config_of(path)
+    """GPT-2 from a safetensors file in Hugging Face's layout. Raises DojoError where it is none."""
+    tokenizer, config = tokens.gpt2().tokenizer, config_of(path)
     model = _built(config)
     try:
         pieces.module(WEIGHTS).load_gpt2_weights(model, path)
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{path} cannot be loaded: {error}") from None
+        raise DojoError(f"{path} cannot be loaded: {error}") from None
     return Speaker(model.to(device).eval(), tokenizer, config)
 
 
@@ -67,9 +68,9 @@ def config_of(path: Path) -> dict[str, Any]:
         context_length, _ = shapes["wpe.weight"]
         layers = len([name for name in shapes if name.startswith("h.") and name.endswith(".ln_1.weight")])
     except (OSError, SafetensorError) as error:
-        raise click.ClickException(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        raise DojoError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     except (KeyError, ValueError):
-        raise click.ClickException(f"{path} does not hold GPT-2's weights in Hugging Face's layout.") from None
+        raise DojoError(f"{path} does not hold GPT-2's weights in Hugging Face's layout.") from None
     try:
         heads = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))["n_head"]
     except (OSError, ValueError, KeyError, TypeError):

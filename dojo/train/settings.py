@@ -3,17 +3,18 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dojo.train.teaching import Teaching
+
 BPE, GPT2 = "bpe", "gpt2"  # a vocabulary of the run's own, or that of GPT-2
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All that a run hangs on beside its text and its pieces.
+@dataclass(frozen=True, kw_only=True)
+class Settings(Teaching):
+    """All that a run depends on beside its text and its pieces.
 
-    vocab_size and context_length are in tokens, batch_size in windows of context_length tokens. learning_rate is the
-    peak, reached after a tenth of all steps. Dropout is drop_rate. held_out is the share of the text, at its end, that
-    is not learned but predicted. Weights begin with the standard deviation init_std, as GPT-2's did; without one they
-    begin as PyTorch has them.
+    vocab_size and context_length are in tokens, batch_size in windows of context_length tokens. Dropout is
+    drop_rate. held_out is the share of the text, at its end, that is not learned but predicted. Weights begin with the
+    standard deviation init_std, as GPT-2's did; without one they begin as PyTorch has them.
     """
 
     tokenizer: str = BPE
@@ -26,11 +27,8 @@ class Settings:
     batch_size: int = 16
     epochs: int = 9
     learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-    max_norm: float = 1.0
     held_out: float = 0.1
     init_std: float | None = 0.02
-    seed: int = 123
 
     def config(self, vocab_size: int) -> dict[str, Any]:
         """What GPTConfig takes; a text may have too few pairs to fill a vocabulary, so its size is given."""

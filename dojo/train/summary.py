@@ -7,8 +7,8 @@ from dojo.learner import store
 from dojo.system import terminal
 from dojo.train import bigram, curve, pieces, tokens
 from dojo.train.chart import chart, smoothed
-from dojo.train.loop import Session, final_loss
 from dojo.train.opening import row
+from dojo.train.session import Session, final_loss
 
 
 def tell(session: Session, about: dict[str, Any]) -> None:

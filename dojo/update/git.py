@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 from dojo import ROOT
+from dojo.errors import DojoError
 
 
-class GitError(Exception):
+class GitError(DojoError):
     """git is missing, or did not do what it was asked. Says what, in git's own words where there are any."""
 
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dojo import ROOT
+from dojo.catalog.curriculum import Place, katas
 from dojo.catalog.stubs import NotStubbable, stub_of
+from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.update.git import GitError, file_at, git, paths, succeeds
 from dojo.update.merge import CannotMerge, merged
@@ -22,8 +24,12 @@ NEW, FRESH, KEPT, GONE = "new", "fresh", "kept", "gone"
 UTF_8 = ("utf-8", "surrogateescape")  # a file of a learner's comes out to the byte, whatever is in it
 
 
-class CannotUpdate(Exception):
-    """Something stands in the way. Nothing was changed. Says what, and what to do."""
+class CannotUpdate(DojoError):
+    """Something stands in the way, and nothing was changed. Says what, and what to do."""
+
+
+class StoppedHalfway(DojoError):
+    """An update stopped after it had begun to change files. Says how far it came."""
 
 
 @dataclass
@@ -115,34 +121,55 @@ def prepare(release: str) -> Plan:
 
 
 def apply(plan: Plan) -> None:
-    """Move the clone. Whatever happens, no file of the learner's is lost. Raises CannotUpdate and CannotSave."""
-    for path, content in plan.dirty.items():
-        store.keep(path.removeprefix("katas/").removesuffix(".py"), content)
-    if plan.update.before == plan.update.after:
+    """Move the clone. Whatever happens, no file of the learner's is lost.
+
+    Raises CannotUpdate where everything is as it was before, and StoppedHalfway where it is not.
+    """
+    try:
+        for path, content in plan.dirty.items():
+            store.keep(path.removeprefix("katas/").removesuffix(".py"), content)
+    except store.CannotSave as error:
+        raise CannotUpdate(f"{error}.") from None
+    before = _state()
+    try:
+        if plan.update.before != plan.update.after:
+            _move(plan)
         _write(plan.written)
-        return
+    except (GitError, store.CannotSave) as error:
+        if _state() == before:
+            raise CannotUpdate(str(error)) from None
+        raise StoppedHalfway(
+            f"{error} The update stopped before its end: `git status` shows what it has changed. "
+            "Your files are kept: `dojo reset --undo KATA` brings one back."
+        ) from None
+
+
+def _move(plan: Plan) -> None:
+    """Move the clone to the commit. Where that fails, files with changes are put back. Raises GitError."""
     try:
         if plan.dirty:
             git("checkout", "-q", "HEAD", "--", *plan.dirty)
         git("merge", "-q", "--ff-only", plan.commit)
     except BaseException as error:
+        # git moves HEAD last: what it reports after that, a failed hook say, leaves the move complete.
         moved = git("rev-parse", "HEAD", check=False).strip() == plan.commit
         _write(plan.written if moved else plan.dirty)
-        if isinstance(error, GitError):
-            raise CannotUpdate(str(error)) from None
-        raise
-    _write(plan.written)
+        if not (moved and isinstance(error, GitError)):
+            raise
+
+
+def _state() -> str:
+    """The commit that the clone is at, and how its files differ from that."""
+    return git("rev-parse", "HEAD") + git("diff", "HEAD") + git("status", "--porcelain")
 
 
 def from_folder(other: Path) -> list[Change]:
     """Bring the bodies of another copy of this repository, an older one say, into the stubs here."""
-    from dojo.catalog.curriculum import katas
-
     if not (other / "katas" / "curriculum.toml").is_file():
         raise CannotUpdate(f"{other} is no copy of this repository: it has no katas/curriculum.toml.")
     changes = []
     for kata in katas():
-        theirs, reference = other / f"katas/{kata.address}.py", other / f"solutions/{kata.address}.py"
+        theirs, reference = other / _in_git(kata.stub), other / _in_git(kata.solution)
         if not (theirs.is_file() and reference.is_file() and kata.stub.is_file()):
             continue
         new, old = stub_of(_text(kata.solution)), stub_of(_text(reference))
@@ -190,8 +217,7 @@ def _plan(base: str, head: str, after: str, release: str) -> Plan:
             changes.append(change)
     changes = [*changes, *_new_tests(changed - gone, {change.address for change in changes})]
     for change in changes:
-        part, _, name = change.address.rpartition("/")
-        change.tests = f"tests/{part}/test_{name}.py" in changed
+        change.tests = _in_git(Place(change.address).tests) in changed
     update = Update(
         before=head,
         after=after,
@@ -277,7 +303,7 @@ def _new_tests(changed: set[str], known: set[str]) -> list[Change]:
         part, _, name = path.removeprefix("tests/").rpartition("/")
         address = f"{part}/{name.removeprefix('test_').removesuffix('.py')}"
         if path.startswith("tests/") and name.startswith("test_") and part != "meta" and address not in known:
-            own = ROOT / "katas" / f"{address}.py"
+            own = Place(address).stub
             if own.is_file():
                 found.append(Change(address, FRESH, _text(own).strip() != (_stub_at("HEAD", address) or "").strip()))
     return found
@@ -292,7 +318,7 @@ def _commit(release: str) -> str:
 
 def _stub_at(commit: str, address: str) -> str | None:
     """The stub of a kata as a commit has it, by its reference: a learner's commits do not change that."""
-    reference = file_at(commit, f"solutions/{address}.py")
+    reference = file_at(commit, _in_git(Place(address).solution))
     try:
         return stub_of(reference) if reference is not None else None
     except (SyntaxError, NotStubbable):
@@ -313,6 +339,11 @@ def _changed(*words: str) -> set[str]:
 
 def _is_kata(path: str) -> bool:
     return path.startswith("katas/") and path.endswith(".py") and not path.endswith("__init__.py")
+
+
+def _in_git(path: Path) -> str:
+    """A path as git has it."""
+    return path.relative_to(ROOT).as_posix()
 
 
 def _text(path: Path) -> str:

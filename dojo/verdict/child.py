@@ -16,8 +16,11 @@ from typing import NoReturn, TextIO
 
 import pytest
 
+from dojo.verdict.explain import NobodyThere
+
 LARGEST_FILE = 1 << 29  # 512 MB: what a test prints lies in a file that the parent cannot see on every system
 GRACE = 5
+SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 DUMPS: list[TextIO] = []
 
 
@@ -49,15 +52,19 @@ def limit(deadline: float) -> None:
             resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-class NobodyThere(Exception):
-    """Code under test waits for somebody to type. Its text is the call."""
-
-
 def refuse(call: str) -> Callable[..., NoReturn]:
     def wait(*_: object, **__: object) -> NoReturn:
         raise NobodyThere(call)
 
     return wait
+
+
+def end_with_the_parent() -> None:
+    """On Linux, be killed when the parent dies, even if that was killed itself."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 @pytest.hookimpl(trylast=True)
@@ -71,6 +78,7 @@ def pytest_configure() -> None:
 
 
 if "KATA_STACK" in os.environ:
+    end_with_the_parent()
     # Taken out of the environment: what the tests start in turn shall not write into the same file.
     dump_when_asked(os.environ.pop("KATA_STACK"))
     if deadline := os.environ.pop("KATA_DEADLINE"):

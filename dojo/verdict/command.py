@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from dojo import ROOT
 from dojo.catalog.curriculum import Kata
 
 CORE, OFFER, FURTHER = "", "--offer", "--further"
+LEFT_OUT = re.compile("^PYTEST_ADDOPTS$|^KATA_ROOMS$|TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$", re.IGNORECASE)
 SKIPPERS = ("skip", "skipif", "importorskip")
 
 
@@ -39,17 +41,17 @@ def command(request: Request, *more: str) -> list[str]:
 def supervised(request: Request, folder: Path, waits: bool) -> list[str]:
     """The command line under `dojo`: what a run writes goes to its own folder."""
     more = ["-p", "dojo.verdict.child", "-p", "dojo.verdict.recording", "-p", "no:cacheprovider", "--color=no"]
-    more += [f"--basetemp={folder / 'tmp'}", *(["-p", "dojo.verdict.waiting"] if waits else [])]
+    more += [f"--basetemp={folder / 'tmp' / 'pytest'}", *(["-p", "dojo.verdict.waiting"] if waits else [])]
     more += ["-vv"] if request.verbose else ["-q", "--show-capture=no"]  # twice, because pyproject.toml has one -q
     return command(request, *more)
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The child's environment: ours, less what could make pytest leave tests out.
+    """The child's environment: ours, less what could make pytest leave tests out, and less what sounds like a secret.
 
     The tensors of tests are small, and torch's threads wait for each other longer than they work.
     """
-    own = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "KATA_ROOMS")}
+    own = {name: value for name, value in os.environ.items() if not LEFT_OUT.search(name)}
     return {"OMP_NUM_THREADS": "1"} | own | {"PYTHONIOENCODING": "utf-8:replace"} | more
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from dojo import ROOT
-from dojo.system import terminal
+from dojo.system import terminal, vocabulary
 from dojo.verdict.command import Request, environment, supervised
 
 MEGABYTE = 1 << 20
 PATIENCE = 0.05  # seconds between two looks at the child
 LIMITS_EVERY = 4  # looks
+FOLDERS = "dojo-run-"  # how the names of runs' folders begin; the process id of their dojo follows
 LONGEST_DUMP = 2.0  # seconds that a child may take to say where it is
 
 
@@ -71,19 +72,26 @@ class Prepared:
 
     def close(self) -> None:
         end_tree(self.process)
+        _end_strays(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def prepare(request: Request, limits: Limits, waits: bool = False) -> Prepared:
     """Start the process that tests a kata. Raises OSError where there is no room for its files."""
-    folder, secret = Path(tempfile.mkdtemp(prefix="dojo-")), secrets.token_hex()
+    _sweep()
+    folder, secret = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-")), secrets.token_hex()
     try:
         (folder / "record").write_text(secret, encoding="utf-8")
+        (folder / "tmp").mkdir()
         variables = environment(
             COLUMNS=str(terminal.columns() - 1),
             KATA_RECORD=str(folder / "record"),
             KATA_STACK=str(folder / "stack"),
             KATA_DEADLINE="" if waits else str(time.time() + limits.seconds),
+            # What tests write goes to the run's own folder, and ends with it.
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder / "tmp")),
+            HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"),
+            TIKTOKEN_CACHE_DIR=str(vocabulary.folder() or ""),
         )
         apart: dict[str, Any] = {"start_new_session": True}
         if os.name == "nt":
@@ -147,6 +155,37 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
             member.kill()
     process.wait()
     psutil.wait_procs(family, timeout=2)
+
+
+def _end_strays(folder: Path) -> None:
+    """End what a run started and set free: it carries the run's folder in its environment."""
+    import psutil
+
+    if not Path("/proc/self/environ").exists():
+        return
+    mark = os.fsencode(folder)
+    for _ in range(5):
+        strays = []
+        for pid in psutil.pids():
+            with contextlib.suppress(OSError):
+                if mark in Path(f"/proc/{pid}/environ").read_bytes():
+                    strays.append(pid)
+        for pid in strays:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if not strays:
+            return
+        time.sleep(PATIENCE)
+
+
+def _sweep() -> None:
+    """Remove the folders of runs whose dojo was killed before it could."""
+    import psutil
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*-*"):
+        owner = folder.name.removeprefix(FOLDERS).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _over(pid: int, folder: Path, limits: Limits, seconds: float) -> str:

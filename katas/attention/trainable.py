@@ -10,28 +10,32 @@ def scaled_dot_product_attention(
     values: Float[Tensor, "*batch keys d_v"],
     mask: Bool[Tensor, "..."] | Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "*batch queries d_v"]:
-    """Give each query the mean of the values, weighted by how well their keys answer it.
+    """Give each query the average of the values, weighted by how well their keys match it.
 
-    Axes: any number before the last two, the same in all three; as many values as keys; d_v need not be d_k.
-    Queries, keys and values have one floating dtype. A score is a dot product, divided.
+    Shapes: queries (queries, d_k), keys (keys, d_k), values (keys, d_v), output (queries, d_v).
 
     Clauses:
-        example    With d_k 4, the query (2, 0, 0, 0) meets the keys (0, 0, 0, 0) and (ln 3, 0, 0, 0), gives their
-                   values 4 and 8 the weights 1/4 and 3/4, and gets 7.
-        agrees     Without a mask the result is softmax(queries keysᵀ / sqrt(d_k)) values, each softmax over the keys.
-        seen       Where a boolean mask is True, the query of the row may see the key of the column; where it is False,
-                   the weight is exactly 0, however large the score.
-        added      A floating mask, of any floating dtype, is added to the scores, after the division.
-        fits       A mask is broadcast to (*batch, queries, keys); one that cannot be raises a ValueError that names
-                   its shape and that one.
-        kind       A mask that is neither boolean nor floating raises a TypeError that names its dtype.
-        blind      A query that may see nothing, its row all False or all -inf, gets zeros; the gradients that come
-                   from it are 0, and not nan.
-        gradients  Queries, keys, values and a floating mask get the gradients of the formula.
-        finite     Scores of 40 000 and of -40 000 give no nan and no inf, in result and gradients.
-        dtype      The result has the dtype of queries, with that dtype's precision, whatever the mask is.
-        device     Everything happens on the device of the arguments, also on meta, where tensors have no values.
-        pure       No argument is changed.
+        example    With d_k 4, the query (2, 0, 0, 0) gives the keys (0, 0, 0, 0) and (ln 3, 0, 0, 0) the weights 1/4
+                   and 3/4.
+        formula    Without a mask, the result is softmax(queries @ keys.mT / sqrt(d_k)) @ values.
+        gradients  The gradients of queries, keys and values are those of this formula.
+
+    Further clauses:
+        batch         Any axes may stand before the last two, the same in all three; each place gives what it gives
+                      alone. So too for SelfAttention.
+        boolean-mask  Where a boolean mask is True, the query of the row sees the key of the column; where it is False,
+                      the weight is 0.
+        float-mask    A floating mask is added to the scores, after the division.
+        mask-shape    A mask is broadcast to (*batch, queries, keys). One that cannot be raises a ValueError that names
+                      its shape.
+        mask-dtype    A mask that is neither boolean nor floating raises a TypeError that names its dtype.
+        all-masked    A query that sees no key, its row all False or all -inf, gets zeros, and gradients of 0, not nan.
+        hidden        A hidden key has a weight of exactly 0, even if its score is the highest number of the dtype and
+                      all visible scores are the lowest.
+        extreme       Scores of 40 000 and -40 000 give neither nan nor inf, in result and gradients.
+        dtype         The result has the dtype of the queries (or of x), with its precision, whatever the mask is.
+        device        No value of a tensor is asked for and no tensor is made elsewhere, so it works on the meta device.
+        pure          No argument is changed, and no call of SelfAttention changes the module.
 
     Not allowed: torch.nn.functional.scaled_dot_product_attention, MultiheadAttention, multi_head_attention_forward,
         flex_attention.
@@ -41,18 +45,17 @@ def scaled_dot_product_attention(
 
 
 class SelfAttention(nn.Module):
-    """Let every token of a sequence ask all of them, with learned queries, keys and values.
+    """Attention of every token of a sequence to all of them, with learned queries, keys and values.
 
-    Axes: any number, then tokens, d_in features in, d_out features out. Any floating dtype.
+    Shapes: input (tokens, d_in), output (tokens, d_out).
 
     Clauses:
-        weights     W_query, W_key and W_value are nn.Linear(d_in, d_out, bias=qkv_bias), made in that order.
-        projects    The output is scaled_dot_product_attention(W_query(x), W_key(x), W_value(x)), in values and
-                    gradients.
-        all         Every token sees all tokens of its sequence, later ones too, and none of another sequence.
-        reorder     Reordering the tokens reorders the output in the same way, and changes nothing else.
-        self-dtype  The output has the dtype of input and parameters, with that dtype's precision.
-        self-pure   A call changes neither the input nor the module.
+        weights   W_query, W_key and W_value are nn.Linear(d_in, d_out, bias=qkv_bias).
+        projects  The output and its gradients are those of scaled_dot_product_attention(W_query(x), W_key(x),
+                  W_value(x)).
+
+    Further clauses:
+        seed  The layers are created in the order query, key, value, so a seed gives the book's numbers.
 
     Source: book sections 3.4.1 and 3.4.2, the class SelfAttention_v2.
     """

@@ -9,10 +9,10 @@ from torch.utils.data import Dataset
 
 
 def format_prompt(entry: Mapping[str, str]) -> str:
-    """Put a task into the layout of Alpaca, in which a model is asked, up to where the response is to come.
+    """Put a task into Alpaca's layout, up to where the response begins.
 
-    The entry has an instruction and may have an input. With the instruction "Name the colour." and the input "grass"
-    the prompt is these seven lines, with nothing before and nothing after, not even a line feed:
+    With the instruction "Name the colour." and the input "grass" the prompt is these seven lines, with no line feed at
+    the end:
 
         Below is an instruction that describes a task. Write a response that appropriately completes the request.
 
@@ -23,11 +23,12 @@ def format_prompt(entry: Mapping[str, str]) -> str:
         grass
 
     Clauses:
-        input           With an input, the prompt is that of the example, with the entry's own instruction and input.
-        no-input        Where the input is missing or empty, the prompt ends with the instruction.
-        verbatim        Both stand in the prompt as they are, white space and line feeds too; an input of white space is
-                        an input; other fields of the entry take no part.
-        no-instruction  An entry without a str as instruction raises a ValueError that names instruction.
+        prompt         An entry with an instruction and an input becomes the prompt of the example, with its own texts.
+        no-input       If the input is empty, the prompt ends with the instruction.
+
+    Further clauses:
+        missing-input  An entry without the key input is formatted like one whose input is empty.
+        verbatim       Instruction and input stand in the prompt as they are, white space included.
 
     Source: book section 7.2; Taori et al. 2023.
     """
@@ -35,32 +36,22 @@ def format_prompt(entry: Mapping[str, str]) -> str:
 
 
 class InstructionDataset(Dataset[tuple[list[int], int]]):
-    """Tasks with their answers, as tokens, and how many of these tokens ask and do not answer.
+    """Tasks with their answers as token ids, and how many of these ids belong to the prompt.
 
-    Each entry has an instruction and an output, the answer, and may have an input. encode turns a text into token ids.
-    Behind what format_prompt makes of the entry come an empty line, the heading of the response, and the answer:
-
-        ### Input:
-        grass
-
-        ### Response:
-        Green.
-
-    The prompt is all of this text up to the answer, so its last character is the line feed behind "### Response:".
+    Each entry has an instruction, maybe an input, and an output, which is the answer. encode turns a text into a list
+    of ids. The text of an entry is format_prompt(entry), an empty line, the heading "### Response:", a line feed, and
+    the output.
 
     Clauses:
-        item           Item i is (token_ids, prompt_length), a list of ints and an int, for entry i. len() is the number
-                       of entries.
-        prompt-tokens  The first prompt_length of token_ids are what encode gives for the prompt: to the last one what
-                       a model will be given when it is asked.
-        answer-tokens  The others are what encode gives for output alone, none if it is empty: no token reaches from the
-                       prompt into the answer, and no end of text is added.
-        index          -1 is the last item. Beyond either end an IndexError is raised, so that a for loop ends.
-        once           encode is called for prompt and output of each entry, once, while the dataset is made; it is not
-                       called later and not kept: a dataset can be pickled whatever encode is.
-        own            The list of an item is its own: a change of it does not show when the item is read again.
-        lacking        An entry without a str as instruction or as output raises a ValueError that names its index and
-                       the field.
+        item           Item i is the tuple (token_ids, prompt_length) of entry i, and len() is the number of entries.
+        tokens         token_ids are the ids of the entry's text, and no id for the end.
+        prompt-length  prompt_length is the number of ids before the output, those of the response heading included.
+
+    Further clauses:
+        separate       Prompt, with the response heading, and output are encoded separately, so that no token has parts
+                       of both.
+        encode-once    encode is called when the dataset is made, and not when an item is read.
+        lacking        An entry without a str as instruction or output raises a ValueError with its index and the field.
 
     Source: book section 7.3.
     """
@@ -82,32 +73,28 @@ def collate(
     max_length: int | None = None,
     mask_prompt: bool = False,
 ) -> tuple[Int[Tensor, "batch tokens"], Int[Tensor, "batch tokens"]]:
-    """Make a batch to learn from of texts that differ in length: what a model reads, and what it should say next.
+    """Make inputs and targets, two int64 tensors (batch, tokens), of texts that differ in length.
 
-    Each item of the batch is a list of token ids, or a tuple (token_ids, prompt_length) as InstructionDataset gives it.
-    pad_id is the id of the end of text, which is also what fills up. The results are inputs and targets.
+    Each item of the batch is a list of token ids, or a tuple (token_ids, prompt_length). There are as many columns as
+    the longest item has tokens. pad_id is the id of the end of text, which also fills up the inputs.
 
     Clauses:
         example        With a pad_id of 0, the items [5, 6, 7] and [8] give the inputs [5, 6, 7], [8, 0, 0] and the
                        targets [6, 7, 0], [0, -100, -100].
-        tensors        Both are int64 tensors of shape (batch, tokens), with as many tokens as the longest item has.
-        shifted        The target at each token of an item but the last is the token after it.
-        end            The target at the last token is pad_id, in every row, so that the end is learned once.
-        padding        Behind the last token inputs are pad_id, and targets are ignore_index.
-        within         A pad_id among the tokens of an item is a token like any other: its target and it as a target
-                       count.
-        prompt         With mask_prompt, the targets that are tokens of the prompt, the first prompt_length of an item,
-                       are ignore_index: the target at the last token of the prompt is the first of the answer, or
-                       pad_id where there is none.
-        whole          Without mask_prompt, which is the default, a prompt_length changes nothing.
-        max-length     With a max_length, only the first max_length columns of the finished inputs and targets are left,
-                       or all if there are not more. Below 1 it raises a ValueError that names it.
-        pure           The batch and its items stay as they are.
-        pairs          With mask_prompt, an item without a prompt_length raises a ValueError that names its place in the
-                       batch, counted from 0, and mask_prompt.
-        prompt-length  With mask_prompt, a prompt_length below 0, or above the number of tokens, raises a ValueError
-                       that names it and that number.
-        nothing        A batch of no items raises a ValueError, and an item of no tokens one that names its place.
+        shifted        The target at each token but the last of an item is the token after it.
+        end            The target at the last token of every item is pad_id, so that the end is learned.
+        padding        After the last token of an item, inputs are pad_id and targets are ignore_index.
+        mask-prompt    With mask_prompt, targets that are tokens of the prompt are ignore_index. The first target that
+                       counts is the first token of the answer.
+
+    Further clauses:
+        pad-in-text    A pad_id among the tokens of an item is a token like any other.
+        max-length     With a max_length, only its first max_length columns are left of the finished inputs and targets.
+        unchanged      The batch and its lists are not changed.
+        no-length      With mask_prompt, an item without a prompt_length raises a ValueError with its place, from 0.
+        length-range   With mask_prompt, a prompt_length below 0 or above the number of tokens raises a ValueError with
+                       both numbers.
+        empty          A batch without items raises a ValueError. An item without tokens raises one with its place.
 
     Source: book section 7.3, and exercise 7.2.
     """

@@ -6,35 +6,29 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """All that tells one GPT from another, in a value that can be built from, and that does not change.
+    """The seven values that a GPT is built from.
 
-    vocab_size is the number of tokens in the vocabulary, context_length how many the model reads at most. A token is a
-    vector of emb_dim features, shared by n_heads attention heads. n_layers blocks follow each other. drop_rate is the
-    probability with which dropout drops, and qkv_bias tells whether queries, keys and values have a bias.
+    vocab_size is the number of tokens in the vocabulary, context_length the greatest number of tokens in an input,
+    emb_dim the number of features of a token, n_heads the number of attention heads, n_layers the number of blocks,
+    drop_rate the probability of dropout, and qkv_bias says whether queries, keys and values have a bias.
 
     Clauses:
-        values    Each field holds what it was given, by keyword or by position, in the order above; none has a default.
-        sizes     vocab_size, context_length, emb_dim, n_heads or n_layers below 1 raises a ValueError that names the
-                  field and its value. 1 will do.
-        integers  One of these five that is no int raises a TypeError that names the field and its value. A bool is none
-                  here, nor is a float such as 768.0, a numeric str, None, or an integer of NumPy's own.
-        divides   An emb_dim that n_heads do not share evenly raises a ValueError that names both numbers.
-        rate      A drop_rate below 0, above 1 or nan raises a ValueError that names the field and its value. 0 and 1
-                  will do, as they do for nn.Dropout.
-        number    A drop_rate that is neither a float nor an int raises a TypeError that names the field and its value.
-                  A bool is no number here either.
-        flag      A qkv_bias that is neither True nor False, such as 0, 1, None or "False", raises a TypeError that
-                  names the field and its value.
-        head-dim  head_dim is the number of features of one head, emb_dim / n_heads, as an int. It is read from the
-                  other two and is no field: it is neither given nor set.
-        frozen    To set or to delete an attribute raises a dataclasses.FrozenInstanceError, and changes nothing.
-        equal     Two configurations are equal where all fields are, and equal ones have the same hash. A tuple or a
-                  dict of the same values is not equal to one.
-        replace   dataclasses.replace gives a new configuration, refuses what could not have been built, and leaves the
-                  old one as it was.
-        plain     dataclasses.asdict gives a dict of the seven fields, in their order, and nothing else. From it, by way
-                  of JSON too, an equal configuration is made.
-        copies    Pickled and loaded, copied or deep-copied, a configuration equals the original.
+        fields    Each field holds the value that was given for it, by keyword or by position in the order below.
+        head-dim  head_dim is a property: the number of features of each head, emb_dim / n_heads, as an int.
+
+    Further clauses:
+        no-default  No field has a default.
+        sizes       A vocab_size, context_length, emb_dim, n_heads or n_layers below 1 raises a ValueError that names
+                    the field and its value.
+        integers    One of these five that is not an int raises a TypeError that names the field and its value. A bool
+                    does not count as an int.
+        divisible   An emb_dim that is not a multiple of n_heads raises a ValueError that names both numbers.
+        rate        A drop_rate below 0, above 1 or nan raises a ValueError that names the field and its value.
+        number      A drop_rate that is neither a float nor an int, or is a bool, raises a TypeError that names the
+                    field and its value.
+        flag        A qkv_bias that is not a bool raises a TypeError that names the field and its value.
+        frozen      A field cannot be set: this raises a dataclasses.FrozenInstanceError.
+        as-dict     dataclasses.asdict gives the seven fields in their order and nothing else.
     """
 
     vocab_size: int
@@ -57,15 +51,15 @@ class GPTConfig:
         """Give the configuration of a published GPT-2 by its name, with changes by keyword.
 
         Clauses:
-            small     "gpt2-small" has a vocab_size of 50 257, a context_length of 1 024, an emb_dim of 768, 12 heads,
-                      12 layers, a drop_rate of 0.1 and no qkv_bias.
-            siblings  In "gpt2-medium" emb_dim, n_heads and n_layers are 1 024, 16 and 24, in "gpt2-large" 1 280, 20
-                      and 36, in "gpt2-xl" 1 600, 25 and 48, and all else is as in "gpt2-small".
-            changes   A change takes the place of the preset's value, in this call and no other. What comes out is
-                      refused if it cannot be built.
-            unknown   A name that is no preset's raises a ValueError that names it and the four that there are.
-            no-field  A change of something that is no field raises a TypeError that names it.
-            class     Asked of a subclass, preset gives one of that.
+            gpt2-small  "gpt2-small" has a vocab_size of 50 257, a context_length of 1 024, an emb_dim of 768, 12 heads,
+                        12 layers, a drop_rate of 0.1 and no qkv_bias.
+            gpt2-sizes  emb_dim, n_heads and n_layers are 1 024, 16, 24 in "gpt2-medium", 1 280, 20, 36 in "gpt2-large"
+                        and 1 600, 25, 48 in "gpt2-xl"; the rest is as in "gpt2-small".
+            changes     A change takes the place of the preset's value, in this call only.
+
+        Further clauses:
+            unknown   An unknown name raises a ValueError that names it.
+            no-field  A change of something that is not a field raises a TypeError that names it.
 
         Source: book section 4.1; Radford et al. 2019, table 2.
         """

@@ -1,7 +1,6 @@
 """Kata: checkpoints. The why, a figure and hints: docs/pretraining/checkpoint.md."""
 
 import os
-from typing import SupportsIndex
 
 import torch
 from torch import nn
@@ -12,33 +11,17 @@ def save_checkpoint(
     path: str | os.PathLike[str],
     model: nn.Module,
     optimizer: Optimizer,
-    step: SupportsIndex,
+    step: int,
     generator: torch.Generator | None = None,
 ) -> None:
-    """Write all that training needs to go on later into one file, between two steps.
+    """Write what training needs to continue later into one file: the model, the optimizer and the number of steps done.
 
-    That is: the parameters and buffers of model.state_dict(); the state of optimizer, and the options of its groups,
-    all that they hold beside params; step, the number of steps done; and the random states of Python's random, of torch
-    on the CPU, on CUDA where that is in use, and of generator. Left out are gradients, the mode of the model, and
-    NumPy's random state.
-
-    Clauses:
-        file       path becomes one safetensors file. Each tensor of model.state_dict() is in it as model.<its name>,
-                   with its shape, dtype and bits, however it lies in memory. What is no tensor, step among it, is JSON,
-                   under the key checkpoint of the file's metadata.
-        once       A tensor with several names in the model, as a tied one has, is in the file once, as model.<the first
-                   of them in the state dict>.
-        plain      Nothing is pickled, by whatever module: torch.save and torch.load pickle.
-        pure       Saving changes nothing: not the model, its gradients or its mode, not optimizer, no random state.
-        whole      A save that fails, or is interrupted, leaves what was at path before, and no other file beside it.
-        synced     The file is written beside path, and takes its place, by os.replace, only when all of it is on the
-                   disk, by os.fsync.
-        no-folder  A folder that is not there raises a FileNotFoundError.
-        steps      A step below 0 raises a ValueError that names it, one that is no integer a TypeError that names its
-                   type.
-        storable   State and options may be tensors, int, float, bool, str, None, and lists, tuples and dicts of these.
-                   Anything else among them raises a TypeError that names its type.
-        stranger   A parameter of optimizer that is not the model's raises a ValueError that names its shape.
+    Further clauses:
+        safetensors  The file is a safetensors file. Each tensor of model.state_dict() is stored in it as model.<name>,
+                     a tied one only once, under its first name.
+        unchanged    Saving does not change the model, its gradients and its mode, the optimizer, or a random state.
+        atomic       A save that fails, or is interrupted, leaves the file that was at path before, and no other file.
+        synced       The whole file is written beside path and passed to os.fsync, before os.replace moves it to path.
 
     Not allowed: pickle, cloudpickle, dill, marshal, shelve.
     Source: book section 5.4.
@@ -52,34 +35,29 @@ def load_checkpoint(
     optimizer: Optimizer,
     generator: torch.Generator | None = None,
 ) -> int:
-    """Bring back what save_checkpoint wrote, into a model and an optimizer made as those were, and return step.
-
-    Every ValueError names path, and beside it what its clause says.
+    """Load what save_checkpoint wrote into a model and an optimizer made in the same way, and return the step.
 
     Clauses:
-        step        The result is the step that was saved, an int.
-        resumed     Training goes on as if it had never stopped, on a CPU to the bit: with dropout, momentum, changed
-                    learning rates, and what generator shuffles.
-        random      What is drawn next is what was drawn next after the save: from random, torch and generator.
-        filled      The model's tensors are filled, not replaced: it has the same parameters, on the same devices, tied
-                    where they were tied, and optimizer still has them.
-        exact       State and options come back in value, type and dtype, however nested, and so do options that others
-                    have added. A dtype may differ from the parameter's, and Optimizer.load_state_dict alone would not
-                    keep it. A tensor that stood in two places still does.
-        placed      A tensor of the state is on the device on which Optimizer.load_state_dict puts it, and one among the
-                    options on that of the option before.
-        own         What is done to the file later changes nothing that was loaded.
-        names       A name in model.state_dict() that the checkpoint lacks, or the reverse: a ValueError with the name.
-        shapes      Another shape or dtype of a tensor: a ValueError with its name, and both shapes or both dtypes.
-        ties        Names of one tensor in the model that are two in the checkpoint, or the reverse: a ValueError with
-                    one of them.
-        optimizers  A class of another name: a ValueError with both names. Another number of groups: with both numbers.
-                    Other parameters in a group, or in another order: with the name of one that stands elsewhere. An
-                    option that optimizer.defaults and a group have and the checkpoint lacks: with the option.
-        generators  A generator given and none saved, or the reverse: a ValueError with the word generator.
-        no-file     A file that is no checkpoint, or not all of one, whatever it holds: a ValueError. No file at all: a
-                    FileNotFoundError.
-        kept        A load that is refused changes nothing: not the model, not optimizer, no random state.
+        example     A step with gradient 1, momentum 0.9 and lr 0.1 takes a parameter from 1 to 0.9. Saved, loaded and
+                    stepped once more, it is 0.71.
+        step        The result is the step that was saved.
+        parameters  Each parameter of the model has the value that was saved.
+        buffers     Each buffer of model.state_dict() has the value that was saved.
+        state       The optimizer has the state that was saved for each parameter, such as averages and step counts.
+        options     Each param group of the optimizer has the options that were saved, such as lr.
+        in-place    The model keeps its parameter objects, so that the optimizer still trains them.
+
+    Further clauses:
+        random      After loading, Python's random, torch and generator draw the numbers that followed the save.
+        generators  If a generator was saved and none is given, or the reverse, a ValueError has the word generator.
+        names       A tensor that only the model has, or only the checkpoint, raises a ValueError with its name.
+        shapes      A tensor with another shape or dtype than the model's raises a ValueError with its name.
+        ties        Names that are one tensor in the model and two in the checkpoint, or the reverse, raise a ValueError
+                    with one of them.
+        optimizers  An optimizer of another class, or with other parameters or another order of them, raises a
+                    ValueError.
+        damaged     A file that is no checkpoint, or not a whole one, raises a ValueError with path.
+        refused     A load that raises an error changes neither model, optimizer nor random states.
 
     Source: book section 5.4.
     """

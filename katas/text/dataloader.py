@@ -11,40 +11,24 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class SlidingWindowDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Windows that slide over a text: in each, the tokens that a model reads and those that it should predict.
+    """Windows that slide over a text: the tokens that a model reads, and the tokens that it should predict.
 
-    token_ids is the text, n tokens; context_length, the length of a window, and stride, the way from the start of one
-    window to the start of the next, are counted in tokens.
+    token_ids is the text, n tokens. A window has context_length tokens, and starts stride tokens after the one before.
 
     Clauses:
-        item       Item i is (inputs, targets), both of shape (context_length,): inputs are the tokens from i * stride
-                   on, and targets are as many tokens, from one token later on.
-        count      Every window whose targets end within the text is there, once: their number, which len() gives, is
-                   len(range(0, n - context_length, stride)).
-        overlap    Two neighbours share context_length - stride inputs: none if the stride is context_length, and with a
-                   greater stride the tokens between them are skipped.
-        index      Any integer is an index, NumPy's too, and -1 is the last window. Beyond either end an IndexError
-                   names the index and the number of windows, so that a for loop over the dataset ends.
-        sources    token_ids is a list, a tuple or a range of ints, NumPy's too, or a tensor or NumPy array with one
-                   axis and any integer dtype, such as a read-only np.memmap of uint16. Items are int64, and nothing is
-                   warned of.
-        on-demand  Making a dataset takes no memory that grows with the tensor or array: nothing is copied, and no
-                   window made, before it is asked for. What changes later shows in the items that are read after.
-        own        Inputs and targets have numbers of their own: a change of either shows neither in the other, nor in
-                   token_ids, nor when the item is read again.
-        pickled    A dataset that is pickled and loaded gives the same items.
-        by-name    The pickle of a dataset over a memory-mapped file, or over consecutive tokens of one, takes less than
-                   2 000 bytes: it tells where the tokens lie, and loading it maps the file again.
-        reopened   The file is found again from any working directory, and opened for reading only, in whatever mode it
-                   was mapped before.
+        item   Item i is (inputs, targets): the context_length tokens from i * stride on, and those one token later.
+        count  len() is the number of windows whose targets end within the text.
+
+    Further clauses:
+        index      A negative index counts from the end. Beyond either end, an IndexError names the index and len().
+        sources    token_ids is a list, tuple, range, tensor or NumPy array of any integer dtype. Items are int64.
+        on-demand  Over a tensor or an array, the constructor copies nothing and makes no window.
+        own        Changing the inputs or the targets of an item changes nothing else.
+        pickled    A dataset that is pickled and loaded gives the same items, over any part of a mapped file too.
+        by-name    The pickle of a dataset over consecutive tokens of a mapped file names the file, and holds no tokens.
         lengths    A context_length or a stride below 1 raises a ValueError that names it and its value.
-        short      A text of fewer than context_length + 1 tokens raises a ValueError that names the number of tokens
-                   and context_length.
-        axes       A tensor or an array that has not exactly one axis raises a ValueError that names its shape.
-        integers   Ids that are no integers, bools among them, raise a TypeError that names the dtype of the tensor or
-                   array, or the type of the id in a list.
-        no-ids     Anything else as token_ids raises a TypeError that names its type; if it is a str, the message says
-                   that it has to be encoded first, with the word encode in it.
+        short      A text without a window raises a ValueError that names the number of tokens and context_length.
+        integers   Ids that are not integers raise a TypeError that names their type.
 
     Source: book section 2.6.
     """
@@ -76,19 +60,17 @@ def create_dataloader(
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Batches of windows, for training: a torch.utils.data.DataLoader over a SlidingWindowDataset.
 
-    Each batch is (inputs, targets), int64 tensors with the axes batch and context_length.
+    Shapes: each batch is (inputs, targets), both (batch, context_length).
 
     Clauses:
-        batches     Row r of a batch is one window, in inputs as in targets, and batch_size windows are a batch. Without
-                    shuffle the windows come in the order of the text.
-        shuffle     With shuffle, which is the default, each epoch has every window once, in a new order: the one that a
-                    DataLoader draws from generator, or from torch's global random state where generator is None.
-        last        A last batch of fewer than batch_size windows is left out, by default, and kept if drop_last is
-                    False.
-        workers     num_workers processes, by default none, make the batches. They may be spawned, not forked, and the
-                    text may be a memory-mapped file.
-        no-batch    If drop_last would leave no batch at all, a ValueError names the number of windows and batch_size.
-        batch-size  A batch_size below 1 raises a ValueError that names it.
+        batches  batch_size windows are a batch. Without shuffle, they come in the order of the text.
+        shuffle  With shuffle, which is the default, each epoch has every window once, in a new order.
+        last     A last batch of fewer than batch_size windows is dropped. With drop_last=False it is kept.
+
+    Further clauses:
+        generator  The order is drawn from generator, or from torch's global random state where generator is None.
+        workers    num_workers processes make the batches. They may be spawned.
+        no-batch   Where drop_last would leave no batch, a ValueError names the number of windows and batch_size.
 
     Source: book section 2.6.
     """

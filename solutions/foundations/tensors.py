@@ -9,7 +9,7 @@ def rank(x: Tensor) -> int:
     """Count the axes of a tensor.
 
     Clauses:
-        axes  A single number has rank 0, a list of numbers 1, a table 2; how long an axis is does not matter.
+        axes  A single number has rank 0, a list of numbers rank 1, a table rank 2, whatever the sizes of the axes.
 
     Source: book section A.2.1.
     """
@@ -19,58 +19,62 @@ def rank(x: Tensor) -> int:
 def one_hot(ids: Int[Tensor, "*shape"], num_classes: int) -> Float[Tensor, "*shape num_classes"]:
     """Turn each id into a vector that is 1 at the id and 0 elsewhere.
 
-    Axes: ids of any shape, int64; the result has one axis more, num_classes, and is float32.
+    Shapes: ids has any shape, and the result one axis more, with num_classes at the end.
 
     Clauses:
-        one-hot    Of 3 classes, the ids 0 and 2 become 1, 0, 0 and 0, 0, 1, in float32.
-        any-shape  The axes of ids stay, and num_classes comes last, also for a single id and for no id at all.
-        range      An id below 0, or of num_classes or more, raises a ValueError that names it and num_classes.
+        one-hot    Of 3 classes, the ids 0 and 2 become 1, 0, 0 and 0, 0, 1.
+        any-shape  The axes of ids stay as they are, and num_classes becomes the last axis.
+
+    Further clauses:
+        float32  The result is float32.
+        range    An id below 0, or of num_classes or more, raises a ValueError that names the id and num_classes.
 
     Not allowed: torch.nn.functional.one_hot.
     """
     outside = ids[(ids < 0) | (ids >= num_classes)]
     if len(outside):
-        raise ValueError(f"the id {outside[0]} is outside of {num_classes} classes, which count from 0")
-    vectors = ids.new_zeros(*ids.shape, num_classes, dtype=torch.float32)
-    return vectors.scatter(-1, ids.unsqueeze(-1), 1.0)  # (*shape, num_classes)
+        raise ValueError(f"the id {outside[0]} is not one of {num_classes} classes, which count from 0")
+    classes = torch.arange(num_classes, device=ids.device)
+    return (ids.unsqueeze(-1) == classes).float()  # (*shape, num_classes)
 
 
 def pairwise_dot(x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens tokens"]:
-    """Take the dot product of every token of a sequence with every token of that sequence.
+    """Take the dot product of every token of a sequence with every token of the same sequence.
 
-    Axes: batch, tokens, width features in. Any floating dtype.
+    Shapes: x is (batch, tokens, width), the result (batch, tokens, tokens).
 
     Clauses:
-        pairs  Row i, column j of a sequence's square is the dot product of its tokens i and j.
+        pairs  In each sequence, row i, column j of the result is the dot product of tokens i and j.
     """
-    return x @ x.mT  # (batch, tokens, tokens)
+    return x @ x.mT
 
 
 def running_mean(x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
     """Replace each token by the mean of itself and all tokens before it, with one triangular matrix and no loop.
 
-    Axes: batch, tokens, width. Any floating dtype, finite numbers.
+    Shapes: x and the result are (batch, tokens, width).
 
     Clauses:
-        mean  In each sequence 2, 4, 6 become 2, 3, 4: the result at position t is the mean of the tokens 0 to t.
+        mean  2, 4, 6 become 2, 3, 4: in each sequence the result at position t is the mean of the tokens 0 to t.
 
     Not allowed: cumsum.
     """
     tokens = x.shape[1]
-    past = torch.ones(tokens, tokens, dtype=x.dtype, device=x.device).tril()  # (tokens, tokens): a row a result
+    past = torch.ones(tokens, tokens, dtype=x.dtype, device=x.device).tril()  # (tokens, tokens)
     return past / past.sum(dim=-1, keepdim=True) @ x
 
 
 def split_heads(x: Num[Tensor, "batch tokens width"], num_heads: int) -> Num[Tensor, "batch num_heads tokens head_dim"]:
-    """Cut the features of every token into num_heads heads of equal width, and give each head a sequence of its own.
+    """Cut the features of every token into num_heads heads of equal width, each with a sequence of its own.
 
-    Axes: batch, tokens, width in; batch, num_heads, tokens, head_dim = width / num_heads out. Any dtype.
+    Shapes: x is (batch, tokens, width), the result (batch, num_heads, tokens, head_dim), head_dim = width / num_heads.
 
     Clauses:
-        split  Head h holds, token by token, the features h * head_dim to (h + 1) * head_dim - 1 of x.
-        heads  A num_heads that is below 1 or does not divide width raises a ValueError that names both numbers.
+        split  Head h holds the features h * head_dim to (h + 1) * head_dim - 1 of every token.
 
-    Not allowed: einops.
+    Further clauses:
+        heads  A num_heads below 1, or one that does not divide width, raises a ValueError that names both numbers.
+
     Source: book section 3.6.2.
     """
     batch, tokens, width = x.shape
@@ -80,20 +84,20 @@ def split_heads(x: Num[Tensor, "batch tokens width"], num_heads: int) -> Num[Ten
 
 
 def merge_heads(x: Num[Tensor, "batch num_heads tokens head_dim"]) -> Num[Tensor, "batch tokens width"]:
-    """Put the heads of every token side by side again.
+    """Join the heads of every token again.
 
-    Axes: batch, num_heads, tokens, head_dim in; batch, tokens, width = num_heads * head_dim out. Any dtype.
+    Shapes: x is (batch, num_heads, tokens, head_dim), the result (batch, tokens, width), width = num_heads * head_dim.
 
     Clauses:
-        merge      Each token holds the features of head 0, then those of head 1, and so on.
-        inverse    merge_heads undoes split_heads, and split_heads undoes merge_heads.
-        view       Every function gives for a view, such as a transposed tensor, what it gives for a copy of it.
-        pure       No function changes the tensor that it is given.
-        dtype      From pairwise_dot on, each function keeps the dtype of x, with that dtype's precision.
-        gradients  From pairwise_dot on, each function hands back to x the gradient of its definition.
+        merge  Each token holds the features of head 0, then those of head 1, and so on.
+
+    Further clauses:
+        view       Each function gives the same result for a view, such as a transposed tensor, as for a copy of it.
+        pure       No function changes its input.
+        dtype      From pairwise_dot on, each result has the dtype of x, with its precision.
+        gradients  From pairwise_dot on, each function gives x the gradient of its definition.
         device     From pairwise_dot on, each function works on the device of x.
 
-    Not allowed: einops.
     Source: book section 3.6.2.
     """
     return x.transpose(1, 2).flatten(2)  # (batch, tokens, width)

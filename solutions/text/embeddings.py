@@ -8,15 +8,17 @@ from torch import Tensor, nn
 class TokenEmbedding(nn.Module):
     """A table that gives each id of a vocabulary a vector, to be learned.
 
-    Axes: any before emb_dim, such as batch and tokens; emb_dim features out. Any floating dtype.
+    Shapes: ids of any shape, output the same shape with emb_dim added at the end.
 
     Clauses:
-        weight     The only parameter is weight, (vocab_size, emb_dim), with nn.Embedding's numbers after the same seed.
-        row        Id i becomes row i of weight: from the rows (1, 2), (3, 4), (5, 6), ids 2, 0 take (5, 6), (1, 2).
-        one-hot    The result is the product of the one-hot vectors of the ids with weight.
-        ids        Ids are int32 or int64, with any number of axes, of any size, to which the result adds emb_dim.
-        gradients  The gradient reaches only the rows used, and adds up where an id occurs more than once.
-        range      An id below 0, or not below vocab_size, raises a ValueError that names the id and vocab_size.
+        weight     The only parameter is weight, of shape (vocab_size, emb_dim).
+        row        Id i becomes row i of weight: with the rows (1, 2), (3, 4), (5, 6), ids 2, 0 become (5, 6), (1, 2).
+        shape      The axes of the ids stay as they are, and emb_dim becomes the last axis.
+        gradients  The gradient of a row is the sum over all places where its id occurs. Other rows get 0.
+
+    Further clauses:
+        int32  int32 ids give the same vectors as int64 ids.
+        range  An id below 0, or not below vocab_size, raises a ValueError that names the id and vocab_size.
 
     Not allowed: Embedding, EmbeddingBag, embedding, embedding_bag, one_hot.
     Source: book section 2.7; Bengio et al. 2003, section 2.
@@ -28,30 +30,30 @@ class TokenEmbedding(nn.Module):
 
     def forward(self, token_ids: Int[Tensor, "*axes"]) -> Float[Tensor, "*axes emb_dim"]:
         vocab_size = len(self.weight)
-        if not token_ids.is_meta:  # there, ids have no values
-            outside = token_ids[(token_ids < 0) | (token_ids >= vocab_size)]
-            if len(outside) > 0:
-                raise ValueError(f"id {outside[0]} does not fit a vocab_size of {vocab_size}")
+        outside = token_ids[(token_ids < 0) | (token_ids >= vocab_size)]
+        if len(outside):
+            raise ValueError(f"id {outside[0]} does not fit a vocab_size of {vocab_size}")
         return self.weight[token_ids]  # (*axes, emb_dim)
 
 
 class InputEmbedding(nn.Module):
-    """What a model reads: for each token the sum of two vectors, one for what it is and one for where it stands.
+    """The input of a model: for each token the sum of two vectors, one for its id and one for its position.
 
-    Axes: batch, tokens (0 to context_length), emb_dim features out. Any floating dtype.
+    Shapes: ids (batch, tokens), output (batch, tokens, emb_dim), tokens up to context_length.
 
     Clauses:
-        parts    tok_emb is TokenEmbedding(vocab_size, emb_dim), pos_emb is TokenEmbedding(context_length, emb_dim),
-                 made in that order, and nothing else is saved.
-        sum      The result at position t is the row of the token in tok_emb plus row t of pos_emb, t counted from 0.
-        places   The same token at two positions differs by the rows of the two positions.
-        shorter  Fewer tokens than context_length are given the first positions, as when more tokens follow.
-        rows     Each sequence of a batch comes out as it would alone.
-        agrees   Output and gradients are those of two nn.Embedding, one asked for the ids and one for the positions.
-        length   More tokens than context_length raise a ValueError that names both numbers.
-        dtype    The output has the dtype of the parameters, with that dtype's precision.
-        device   Whatever a call makes is on the device of the ids; on the meta device, where ids have no values, none
-                 is checked.
+        tables         tok_emb is TokenEmbedding(vocab_size, emb_dim).
+                       pos_emb is TokenEmbedding(context_length, emb_dim).
+        sum            The output at position t is the token's row of tok_emb plus row t of pos_emb. t starts at 0.
+        shorter        Fewer tokens than context_length get the first rows of pos_emb.
+        sum-gradients  The gradients of both tables are those of this sum.
+
+    Further clauses:
+        seed        After a seed, tok_emb and then pos_emb hold the numbers that two nn.Embedding would hold.
+        state-dict  The state dict holds the two tables and nothing else.
+        too-long    More tokens than context_length raise a ValueError that names both numbers.
+        dtype       The output has the dtype of the parameters, with its precision.
+        device      Whatever a call creates is on the device of the ids.
 
     Source: book section 2.8; Radford et al. 2018, section 3.1.
     """
@@ -66,4 +68,4 @@ class InputEmbedding(nn.Module):
         if tokens > context_length:
             raise ValueError(f"{tokens} tokens do not fit a context_length of {context_length}")
         positions = torch.arange(tokens, device=token_ids.device)
-        return self.tok_emb(token_ids) + self.pos_emb(positions)  # the same positions for every sequence of the batch
+        return self.tok_emb(token_ids) + self.pos_emb(positions)

@@ -14,7 +14,7 @@ from dojo.ladder.checks import checks
 from dojo.ladder.gate import NotRight, check, truth
 from dojo.ladder.ladder import FAILED, SHAPES, climb, lengths_for
 from dojo.ladder.measuring import has_bfloat16
-from dojo.ladder.report import table
+from dojo.ladder.table import table
 from dojo.ladder.variants import Fused, FusedMask, Size, deal, variants
 
 NO_CUDA = "there is no CUDA here"

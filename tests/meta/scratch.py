@@ -135,21 +135,19 @@ class Scratch:
     def add(self, address: str, solution: str, test: str, page: str = "", title: str = "A toy") -> None:
         """Add a kata, with its stub, at the end of the curriculum."""
         part, _, name = address.rpartition("/")
-        for room in ("katas", "solutions", "tests"):
-            if not self.path(f"{room}/{part}/__init__.py").exists():
-                self.write(f"{room}/{part}/__init__.py", "")
+        if not self.path(f"tests/{part}/__init__.py").exists():
+            self.write(f"tests/{part}/__init__.py", "")
         self.write(f"solutions/{address}.py", solution)
         self.write(f"katas/{address}.py", stub_of(solution))
         self.write(f"tests/{part}/test_{name}.py", test)
         self.write(f"tests/{address}.mistakes.toml", "mistake = []\n")
         self.write(f"docs/{address}.md", page)
-        head, heading, tracks = self.read("katas/curriculum.toml").partition("# A track")
-        entry = f'[[kata]]\naddress = "{address}"\ntitle = "{title}"\nbook = ""\nminutes = 5\n\n'
-        self.write("katas/curriculum.toml", f"{head}{entry}{heading}{tracks}")
+        entry = f'\n[[kata]]\naddress = "{address}"\ntitle = "{title}"\nbook = ""\nminutes = 5\n'
+        self.write("katas/curriculum.toml", self.read("katas/curriculum.toml") + entry)
 
     def only_toys(self) -> None:
         """Make doubling and quadrupling the whole curriculum."""
-        self.write("katas/curriculum.toml", "# A track\n")
+        self.write("katas/curriculum.toml", "")
         self.add("toys/doubling", DOUBLING, TEST_OF_DOUBLING, PAGE_OF_DOUBLING, title="Doubling")
         self.add("toys/quadrupling", QUADRUPLING, TEST_OF_QUADRUPLING, title="Quadrupling")
 

@@ -18,10 +18,9 @@ def added(tmp_path_factory) -> Scratch:
     entry, mistakes, excuse = (text for language, text in blocks if language == "toml")
     scratch = Scratch(tmp_path_factory.mktemp("added") / "clone")
     assert 'address = "foundations/averaging"' in entry
-    scratch.write("katas/curriculum.toml", "# A track\n")
+    scratch.write("katas/curriculum.toml", "")
     scratch.add("foundations/averaging", solution, test)
     scratch.write("tests/foundations/averaging.mistakes.toml", mistakes + excuse)
-    scratch.write("docs/figures/foundations/__init__.py", "")
     scratch.write("docs/figures/foundations/averaging.py", figure)
     return scratch
 

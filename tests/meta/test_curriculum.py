@@ -2,7 +2,7 @@
 
 import pytest
 
-from dojo.catalog import curriculum
+from dojo.catalog import curriculum, estimate
 from dojo.catalog.curriculum import Kata, NoCurriculum, UnknownKata
 
 LIST = """
@@ -32,19 +32,11 @@ address = "modern/causal"
 title = "Hide it again"
 book = ""
 minutes = 45
-
-[tracks.short]
-title = "The short way"
-katas = ["attention/causal", "text/bpe_training"]
-
-[tracks.everything]
-title = "Everything"
-katas = "all"
 """
 
 
 def forget():
-    for function in (curriculum._read, curriculum.katas, curriculum.parts, curriculum.tracks):
+    for function in (curriculum._read, curriculum.katas, curriculum.parts):
         function.cache_clear()
     curriculum.prerequisites.cache_clear()
     curriculum._imports.cache_clear()
@@ -74,22 +66,30 @@ def test_the_real_list_has_every_solution_once():
 
 def test_a_kata_knows_its_files(listed):
     kata = curriculum.find("attention/causal")
-    names = ("stub", "solution", "tests", "mistakes", "page", "bench")
+    names = ("stub", "solution", "tests", "mistakes", "reach", "page", "figure", "drawing", "bench")
     assert [getattr(kata, name).relative_to(listed).as_posix() for name in names] == [
         "katas/attention/causal.py",
         "solutions/attention/causal.py",
         "tests/attention/test_causal.py",
         "tests/attention/causal.mistakes.toml",
+        "tests/attention/causal.reach.json",
         "docs/attention/causal.md",
+        "docs/figures/attention/causal.svg",
+        "docs/figures/attention/causal.py",
         "tests/attention/bench_causal.py",
     ]
 
 
-def test_parts_and_tracks_keep_the_order_of_the_list(listed):
+def test_parts_keep_the_order_of_the_list(listed):
     assert curriculum.parts() == {"text": "Text", "attention": "Attention", "modern": "Modern"}
-    short, everything = curriculum.tracks()
-    assert [kata.address for kata in short.katas] == ["text/bpe_training", "attention/causal"]
-    assert everything.katas == curriculum.katas()
+
+
+@pytest.mark.parametrize(
+    ("book", "section"),
+    [("2.5", "2.5"), ("3.3, 5.1", "3.3"), ("2.2 to 2.4", "2.2"), ("5.2, D.1 to D.3", "5.2"), ("", "")],
+)
+def test_the_first_section_is_the_one_to_read_first(book, section):
+    assert Kata("text/none", "None", book, 1).section == section
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,14 @@ def test_a_list_that_is_missing_or_damaged_says_so(listed):
 
 def test_a_kata_in_no_list_has_no_prerequisites(listed):
     assert curriculum.prerequisites(Kata("text/none", "None", "", 1)) == ()
+
+
+@pytest.mark.parametrize("kata", curriculum.katas(), ids=lambda kata: kata.address)
+def test_the_minutes_are_what_the_formula_gives(kata):
+    assert kata.minutes == estimate.minutes(kata)
+
+
+def test_the_short_route_is_short():
+    route = [kata for kata in curriculum.katas() if kata.route]
+    assert 10 <= len(route) <= 14
+    assert sum(kata.minutes for kata in route) < 8 * 60

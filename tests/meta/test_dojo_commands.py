@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dojo import ROOT
+from dojo.cli import COMMANDS
 from tests.meta.scratch import DOUBLING
 
 OWN = "def double(number):\n    return number * 2  # mine: ᵀ\n"
@@ -44,13 +46,14 @@ def test_spec_carries_the_marks_of_the_last_verdict(toys):
     assert shown.splitlines()[1].startswith("the marks are those of the last test;")
     data = json.loads(toys.run("dojo", "spec", "doubling", "--json").stdout)
     assert data["outdated"] is True
-    assert data["clauses"][1] == {"clause": "even", "sentence": "The result is even.", "mark": "failed"}
+    even = {"clause": "even", "tier": "core", "sentence": "The result is even.", "mark": "failed"}
+    assert data["clauses"][1] == even
 
 
 def test_spec_shows_every_clause_of_every_kata(scratch):
     for kata in json.loads(scratch.run("dojo", "--json").stdout)["katas"]:
         shown = scratch.run("dojo", "spec", kata["kata"], COLUMNS="80").stdout
-        assert len(re.findall(r"^ {1,12}· ", shown, re.MULTILINE)) == kata["clauses"] > 0
+        assert len(re.findall(r"^ {1,12}· ", shown, re.MULTILINE)) == kata["core"] + kata["further"] > 0
         code = re.compile(r" *(def |class |cls,|self,|\w+: |[A-Z_]+ = )")
         prose = [line for line in shown.splitlines() if not code.match(line)]
         assert max(map(len, prose)) < 100
@@ -249,6 +252,26 @@ def test_help_tells_the_exit_codes(toys):
     for code in ("0 ", "1 ", "2 ", "3 ", "130"):
         assert f"\n    {code}" in shown
     assert toys.run("dojo", "--version").stdout.startswith("dojo 0.")
+
+
+HELP = """
+import contextlib, io, sys
+from dojo.cli import COMMANDS, dojo
+words = sys.argv[1:]
+with contextlib.redirect_stdout(io.StringIO()):
+    dojo.main([*words, "--help"], standalone_mode=False)
+own = {name.split(".")[2] for name in sys.modules if name.startswith("dojo.commands.")}
+heavy = {"torch", "numpy", "pytest", "rich", "hypothesis", "matplotlib", "psutil", "pydoc_data"} & set(sys.modules)
+print(*sorted(own), "|", *sorted(heavy))
+"""
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_imports_nothing_that_it_does_not_need(command):
+    words = [sys.executable, "-c", HELP, *command.split()]
+    commands, heavy = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("|")
+    assert heavy.split() == [], f"dojo {command} --help imports {heavy}"
+    assert command or not commands.split(), f"the list of commands imports {commands}"
 
 
 def test_a_missing_list_of_katas_is_told(toys):

@@ -2,18 +2,19 @@
 
 import ast
 import re
-import tomllib
 
 import pytest
 
 from dojo import ROOT
 from dojo.catalog import specification
-from dojo.catalog.curriculum import katas, parts, prerequisites
-from dojo.catalog.mistakes import drawn_of, mistakes_file, mistakes_of, reach_file, reach_of
+from dojo.catalog.curriculum import katas, prerequisites
+from dojo.catalog.mistakes import drawn_of, mistakes_file, mistakes_of, reach_of
+from dojo.check import check_readme
 
 KATAS = katas()
 each_kata = pytest.mark.parametrize("kata", KATAS, ids=lambda kata: kata.address)
 
+BOOK = ROOT / "tests" / "meta" / "book"  # files that stand in place of katas, and are imported as such
 MOST_CORE, MOST_FURTHER, MOST_WORDS = 10, 12, 30
 OTHERS = {"meta", "parity"}  # folders of tests that belong to no kata
 TEACHES = {"torch", "jaxtyping", "numpy", "regex", "safetensors"}  # what a kata may import beside Python's own
@@ -54,10 +55,9 @@ def clauses_of_tests(kata):
 
 @each_kata
 def test_a_kata_stands_in_every_room(kata):
-    for twin in (kata.stub, kata.solution, kata.tests, kata.mistakes, reach_file(kata.address), kata.page):
+    twins = kata.stub, kata.solution, kata.tests, kata.mistakes, kata.reach, kata.page, kata.drawing, kata.figure
+    for twin in twins:
         assert twin.is_file(), f"{relative(twin)} is missing"
-    for figure in (f"docs/figures/{kata.address}.py", f"docs/figures/{kata.address}.svg"):
-        assert (ROOT / figure).is_file(), f"{figure} is missing"
 
 
 def test_every_file_of_a_room_is_a_kata_of_the_curriculum():
@@ -65,10 +65,8 @@ def test_every_file_of_a_room_is_a_kata_of_the_curriculum():
     for room in ("katas", "solutions"):
         for path in sources(room):
             address = path.relative_to(ROOT / room).with_suffix("").as_posix()
-            helper = path == ROOT / "katas" / "modes.py"
-            assert helper or path.name == "__init__.py" or address in known, (
-                f"{relative(path)} is not in katas/curriculum.toml"
-            )
+            of_a_room = "/" not in address  # its __init__, and helpers such as katas/modes.py
+            assert of_a_room or address in known, f"{relative(path)} is not in katas/curriculum.toml"
     for path in sources("tests"):
         if path.name.startswith(("test_", "bench_")) and not OTHERS & {*path.parts}:
             address = path.relative_to(ROOT / "tests").with_name(path.stem.partition("_")[2]).as_posix()
@@ -76,19 +74,13 @@ def test_every_file_of_a_room_is_a_kata_of_the_curriculum():
             assert address in known or of_a_part, f"{relative(path)} belongs to no kata"
 
 
-@pytest.mark.parametrize("folder", ["katas", "solutions", "tests", "dojo"])
+@pytest.mark.parametrize("folder", ["tests", "dojo"])
 def test_every_package_folder_says_that_it_is_one(folder):
+    """pytest names the modules of tests by it; the parts of katas/ and solutions/ need none."""
     for path in sources(folder):
+        if BOOK in path.parents:
+            continue
         assert (path.parent / "__init__.py").is_file(), f"{relative(path.parent)} has no __init__.py"
-
-
-def test_packages_are_listed_in_full():
-    """What pyproject.toml lists is what an install serves; katas' own parts are found by dojo/serving/finder.py."""
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
-    found = {relative(path.parent).replace("/", ".") for path in (ROOT / "dojo").rglob("__init__.py")}
-    assert set(listed) == found | {"katas", "solutions"} | {
-        f"{room}.{part.replace('/', '.')}" for room in ("katas", "solutions") for part in parts()
-    }
 
 
 @each_kata
@@ -149,9 +141,13 @@ def test_the_reach_of_every_mistake_is_written_down(kata):
     assert named <= tests.keys(), f"tests that are gone: {sorted(named - tests.keys())}"
 
 
+def test_the_readme_has_the_map_of_the_curriculum():
+    assert check_readme.rows() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 @each_kata
-def test_the_readme_has_a_row_for_every_kata(kata):
-    assert f"| [{kata.address}](docs/{kata.address}.md) |" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_a_kata_says_what_is_built(kata):
+    assert kata.builds, f"{kata.address} has no `builds` in katas/curriculum.toml"
 
 
 @each_kata

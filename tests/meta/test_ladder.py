@@ -11,7 +11,7 @@ from dojo.ladder.checks import checks
 from dojo.ladder.gate import NotRight, check, truth
 from dojo.ladder.ladder import FAILED, SKIPPED, TIMED, Cell, Climb, climb, growth, lengths_for, work
 from dojo.ladder.measuring import BOTH, FORWARD, PASSES, peak_of
-from dojo.ladder.report import as_json, table
+from dojo.ladder.table import as_json, table
 from dojo.ladder.tiled import TILE, tiled_attention
 from dojo.ladder.variants import Fused, FusedMask, FusedProjection, Size, Variant, deal, variants
 

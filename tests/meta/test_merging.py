@@ -5,7 +5,6 @@ import itertools
 
 import pytest
 
-from dojo import ROOT
 from dojo.catalog.curriculum import katas
 from dojo.catalog.stubs import stub_of
 from dojo.update.merge import CannotMerge, is_written, merged
@@ -219,7 +218,7 @@ def test_a_file_that_python_cannot_read_is_left_alone():
 @pytest.mark.parametrize("kata", katas(), ids=lambda kata: kata.address)
 def test_a_solution_keeps_all_that_it_has_under_a_changed_stub(kata):
     """The hardest learner's file there is: the reference itself, with private helpers, classes and decorators."""
-    solution = (ROOT / "solutions" / f"{kata.address}.py").read_text(encoding="utf-8")
+    solution = kata.solution.read_text(encoding="utf-8")
     stub = stub_of(solution)
     changed = stub.replace("Clauses:", "Clauses, anew:")
     assert changed != stub

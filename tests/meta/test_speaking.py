@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dojo.train import END_OF_TEXT
+from dojo.train.ingredients import END_OF_TEXT
 from dojo.train.narrating import sample_lines
 from dojo.train.speaking import Speaker, first_words
 

@@ -24,11 +24,12 @@ def test_weights_are_dealt_by_name_and_not_by_order():
     ("actual", "said"),
     [
         (torch.zeros(2), r"the shape is \(2,\), expected \(3,\): because"),
-        (torch.zeros(3, dtype=torch.float64), "the dtype is torch.float64, expected torch.float32: because"),
-        (torch.tensor([0.0, 0.5, 0.0]), r"0.5 at \[1\], expected 0: because"),
-        (torch.tensor([0.0, 0.0, torch.nan]), r"nan at \[2\], expected 0: because"),
-        (torch.tensor([0.0, -torch.inf, torch.nan]), r"nan at \[2\], expected 0: because"),
-        (None, "None came back, and no tensor: because"),
+        (torch.zeros(3, dtype=torch.float64), "but the dtype is torch.float64, expected torch.float32: because"),
+        (torch.ones(3, dtype=torch.float64), r"the value at \[0\] is 1, expected 0: because"),
+        (torch.tensor([0.0, 0.5, 0.0]), r"the value at \[1\] is 0.5, expected 0: because"),
+        (torch.tensor([0.0, 0.0, torch.nan]), r"the value at \[2\] is nan, expected 0: because"),
+        (torch.tensor([0.0, -torch.inf, torch.nan]), r"the value at \[2\] is nan, expected 0: because"),
+        (None, "the result is None, expected a tensor: because"),
     ],
 )
 def test_close_names_the_first_thing_that_differs(actual, said):
@@ -38,13 +39,13 @@ def test_close_names_the_first_thing_that_differs(actual, said):
 
 def test_close_looks_past_infinities_and_nans_that_agree():
     expected = torch.tensor([-torch.inf, torch.nan, 2.0])
-    with pytest.raises(pytest.fail.Exception, match=r"1 at \[2\], expected 2: because"):
+    with pytest.raises(pytest.fail.Exception, match=r"the value at \[2\] is 1, expected 2: because"):
         close(torch.tensor([-torch.inf, torch.nan, 1.0]), expected, "because", equal_nan=True)
     close(expected.clone(), expected, "because", equal_nan=True)
 
 
 def test_close_shows_as_many_digits_as_it_takes():
-    with pytest.raises(pytest.fail.Exception, match=r"0.249999996 at \[0\], expected 0.25: because"):
+    with pytest.raises(pytest.fail.Exception, match=r"the value at \[0\] is 0.249999996, expected 0.25: because"):
         close(torch.tensor([0.2499999963], dtype=torch.float64), torch.tensor([0.25], dtype=torch.float64), "because")
 
 

@@ -246,6 +246,45 @@ def test_a_release_can_be_named(upstream, learner):
     assert "there is no v9 here" in update(learner, "v9").stderr
 
 
+@pytest.fixture
+def broken_git(tmp_path):
+    """A PATH with a git that does something else at a merge of its own, and then reports an error."""
+
+    def path(instead):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        script = f'#!/bin/sh\ncase "$*" in *--ff-only*) {instead}; exit 1;; esac\nexec "{shutil.which("git")}" "$@"\n'
+        (folder / "git").write_text(script, encoding="utf-8")
+        (folder / "git").chmod(0o755)
+        return os.pathsep.join([str(folder), os.environ["PATH"]])
+
+    return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the git of this test is a shell script")
+@pytest.mark.parametrize(
+    ("instead", "code", "told"),
+    [
+        ("true", 2, "Nothing was changed."),
+        ("echo half > CHANGELOG.md", 2, "The update stopped before its end"),
+        ('"$REAL" "$@"', 0, "updated: "),
+    ],
+    ids=["nothing", "half of it", "all of it"],
+)
+def test_what_git_had_done_when_it_failed_is_told(upstream, learner, broken_git, instead, code, told):
+    learner.write("katas/toys/doubling.py", OWN)
+    release(upstream)
+    done = update(learner, PATH=broken_git(instead), REAL=shutil.which("git"))
+    assert done.returncode == code, done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
+    assert ("Nothing was changed" in done.stderr) == (instead == "true")
+    if code:
+        assert learner.read("katas/toys/doubling.py") == OWN
+    else:
+        assert "a number, doubled" in learner.read("katas/toys/doubling.py")
+        assert "return 2 * number" in learner.read("katas/toys/doubling.py")
+
+
 @pytest.mark.parametrize("case", ["no remote", "no answer", "no git", "no common history", "in the middle"])
 def test_what_stands_in_the_way_is_said(upstream, learner, case, tmp_path):
     words = []

@@ -217,6 +217,32 @@ def test_what_the_tests_started_ends_with_them(toys):
     assert ended_soon(mark)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the environment of a process")
+def test_what_the_tests_set_free_ends_with_them(toys):
+    mark = f"mark_{os.getpid()}_daemon"
+    start = f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600) #{mark}'], start_new_session=True)"
+    verdict, _ = verdict_on(toys, doubling(body=f"os.fork() or ({start}, os._exit(0)); return 2 * number"))
+    assert verdict["outcome"] == "green"
+    assert ended_soon(mark)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a death signal")
+def test_a_killed_dojo_takes_the_run_with_it_and_the_next_one_sweeps(toys, tmp_path):
+    toys.write("katas/toys/doubling.py", doubling(body=f"open({str(tmp_path / 'begun')!r}, 'w'); time.sleep(600)"))
+    process = toys.start("dojo", "test", "doubling", TMPDIR=str(tmp_path))
+    end = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert ended_soon(str(tmp_path / "dojo-run-"))
+    assert list(tmp_path.glob("dojo-run-*"))
+    toys.write("katas/toys/doubling.py", doubling())
+    assert toys.run("dojo", "test", "doubling", TMPDIR=str(tmp_path)).returncode == 0
+    assert not list(tmp_path.glob("dojo-run-*"))
+    assert not toys.path(".hypothesis").exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_dojo_ends_every_process_of_the_run(toys, tmp_path, number, code):

@@ -9,7 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from docs.figures.style import COOL, FAINT, HIDDEN, WARM, cell, panel, save, shade
-from katas.finetuning.classification import ClassificationDataset, add_classification_head, last_token_logits
+from katas.finetuning.classification import add_classification_head, last_token_logits
+from katas.finetuning.classification_data import ClassificationDataset
 from katas.gpt.config import GPTConfig
 from katas.gpt.model import GPTModel
 

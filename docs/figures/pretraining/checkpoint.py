@@ -1,4 +1,4 @@
-"""What training hangs on, the file that holds it, and how the file takes its place. The file is the reference's."""
+"""What training depends on, the file that holds it, and how the file takes its place. The file is the reference's."""
 
 import json
 import tempfile
@@ -22,7 +22,7 @@ def draw() -> Figure:
     tensors, content = written()
     figure, axes = panel(11.4, 4.5)
 
-    title(axes, LEFT, "what training hangs on", "and what of it is a tensor")
+    title(axes, LEFT, "what training depends on", "and what of it is a tensor")
     parts = [
         ("step 3", shade(0), ""),
         ("Python's random state", RANDOM, ""),
@@ -30,8 +30,8 @@ def draw() -> Figure:
         ("tok_emb.weight", MODEL, "model.tok_emb.weight"),
         ("out_head.weight, tied", MODEL, "model.tok_emb.weight"),
         ("momentum", OPTIMIZER, "optimizer.state.0.momentum_buffer"),
-        ("torch's random state", RANDOM, "random.torch.cpu"),
-        ("the generator's state", RANDOM, "random.torch.generator"),
+        ("torch's random state", RANDOM, "random.torch"),
+        ("the generator's state", RANDOM, "random.generator"),
     ]
     header_top, tensors_top = 1.42, 2.56
     for number, (name, fill, tensor) in enumerate(parts):
@@ -43,10 +43,9 @@ def draw() -> Figure:
     title(axes, FILE, "one file", "safetensors: lengths, JSON, bytes")
     cell(axes, FILE, 1.0, "length of the header, 8 bytes", shade(0), 3.5, ROW, fontsize=9)
     cell(axes, FILE, header_top, "", shade(0), 3.5, 1.08)
-    reference = dict(content["model"]["dict"])["out_head.weight"]["tensor"]
-    group = dict(content["optimizer"]["groups"][0]["dict"])
+    group = dict(dict(content["optimizer"]["state_dict"]["dict"])["param_groups"][0]["dict"])
     lines = ["header: names, dtypes, shapes, places", f'metadata: "step": {content["step"]}, "lr": {group["lr"]},']
-    lines += ['"out_head.weight": {"tensor":', f'  "{reference}"}}, ...']
+    lines += ['"out_head.weight":', f'  "{content["model"]["out_head.weight"]}", ...']
     for number, text in enumerate(lines):
         axes.text(FILE + 0.12, header_top + 0.2 + number * 0.24, text, fontsize=8.5, va="center")
     for number, (name, shape) in enumerate(tensors.items()):
@@ -56,8 +55,8 @@ def draw() -> Figure:
 
     title(axes, PLACE, "in its place", "whole, or not at all")
     steps = [
-        ("1  write beside it", "run.safetensors.417.part", "run.safetensors, the old one"),
-        ("2  wait for the disk: fsync", "run.safetensors.417.part", "run.safetensors, the old one"),
+        ("1  write beside it", "run.safetensors.part", "run.safetensors, the old one"),
+        ("2  wait for the disk: fsync", "run.safetensors.part", "run.safetensors, the old one"),
         ("3  replace", "", "run.safetensors, the new one"),
     ]
     for number, (what, beside, there) in enumerate(steps):

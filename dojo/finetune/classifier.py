@@ -1,0 +1,135 @@
+"""A trained model with a head for classes, what of it is trained, and the messages that it learns from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dojo.datasets.messages import LABELS, Message
+from dojo.errors import DojoError
+from dojo.finetune import batches
+from dojo.finetune.recipe import LORA, Recipe
+from dojo.learner import store
+from dojo.train import pieces, saved
+from dojo.train.ingredients import END_OF_TEXT, LOOP, MODEL
+from dojo.train.runs import Run, latest
+from dojo.train.session import Session, seed
+
+DATA, CLASSIFICATION = "finetuning/classification_data", "finetuning/classification"
+ADAPTER = "finetuning/lora"
+# The katas that fine-tuning takes; lora takes ADAPTER too.
+KATAS = ("text/bpe_tokenizer", *MODEL, *LOOP, DATA, CLASSIFICATION)
+
+
+@dataclass
+class Classifier:
+    """A model that tells wanted from unwanted, its tokenizer, and how many tokens of a message it reads at most."""
+
+    model: nn.Module
+    tokenizer: Any
+    max_length: int
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.tokenizer.encode(END_OF_TEXT)[0])
+
+    def dataset(self, messages: Sequence[Message]) -> Any:
+        return batches.dataset(messages, self.tokenizer, self.pad_id, self.max_length)
+
+    def accuracy(self, items: Any) -> float:
+        """The share of a dataset's messages that it has right."""
+        classification = pieces.module(CLASSIFICATION)
+        with torch.random.fork_rng():  # a loader draws a number when it starts, and the training should not notice
+            right: float = classification.accuracy(self.model, batches.to_test(items, self.device))
+        return right
+
+    def probabilities(self, text: str) -> list[float]:
+        """How likely each label is. Raises ValueError for a text without a token."""
+        ids = self.tokenizer.encode(text)[: self.max_length]
+        if not ids:
+            raise ValueError("there is nothing to classify in an empty text")
+        with torch.no_grad():
+            row = torch.tensor([ids], device=self.device)
+            logits = pieces.module(CLASSIFICATION).last_token_logits(self.model.eval(), row)  # (1, classes)
+        shares: list[float] = logits[0].softmax(-1).tolist()
+        return shares
+
+    def choices(self, messages: Sequence[Message]) -> list[list[int]]:
+        """How often messages of each label, in rows, are taken for each label, in columns."""
+        counts = [[0] * len(LABELS) for _ in LABELS]
+        last = pieces.module(CLASSIFICATION).last_token_logits
+        with torch.no_grad():
+            for inputs, lengths, labels in batches.to_test(self.dataset(messages), self.device):
+                for label, choice in zip(labels, last(self.model.eval(), inputs, lengths).argmax(-1), strict=True):
+                    counts[int(label)][int(choice)] += 1
+        return counts
+
+    def adapter(self) -> dict[str, torch.Tensor]:
+        """What lora has learned: the adapters and the head, and nothing of the model below them."""
+        whole = self.model.state_dict()
+        head = {name: one.detach().clone() for name, one in whole.items() if name.startswith("out_head.")}
+        return pieces.module(ADAPTER).lora_state_dict(self.model) | head
+
+
+def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
+    """A run's model with a new head, and with adapters for lora, of which only what is to be learned is trainable."""
+    speaker = saved.of_run(base, device)
+    seed(recipe.seed)
+    classification = pieces.module(CLASSIFICATION)
+    if recipe.kind == LORA:
+        classification.add_classification_head(speaker.model, len(LABELS), 0)
+        pieces.module(ADAPTER).apply_lora(speaker.model, recipe.rank, recipe.alpha, recipe.targets)
+        speaker.model.out_head.requires_grad_(True)
+    else:
+        classification.add_classification_head(speaker.model, len(LABELS), recipe.trainable_blocks)
+    speaker.model.to(device)  # only a further clause of the katas says that the new parts are there already
+    return Classifier(speaker.model, speaker.tokenizer, speaker.context_length)
+
+
+def of_run(run: Run, device: str) -> Classifier:
+    """The classifier of a fine-tuning: from its checkpoint, or for lora from its base and its adapter alone.
+
+    Raises DojoError where one of the files is gone, or does not fit; UsageProblem where the base is.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    about = run.about()
+    recipe = Recipe.of_data(about["recipe"])
+    made = classifier(latest(about["base"]), recipe, device)
+    made.max_length = about["max_length"]
+    path = run.adapter if recipe.kind == LORA else run.checkpoint
+    try:
+        if recipe.kind == LORA:
+            state = load_file(path)
+            head = {name: state.pop(name) for name in list(state) if name.startswith("out_head.")}
+            pieces.module(ADAPTER).load_lora_state_dict(made.model, state)
+            made.model.load_state_dict(head, strict=False)
+        else:
+            made.model.load_state_dict(saved.weights(path))
+    except FileNotFoundError:
+        raise DojoError(f"{run.name} has not come to its end: `{run.again}` goes on with it.") from None
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise DojoError(f"{store.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
+    return made
+
+
+def open_session(
+    run: Run, made: Classifier, recipe: Recipe, train: Sequence[Message], validation: Sequence[Message]
+) -> Session:
+    """All that the loop of pretraining needs to teach a classifier, taken up where the run stands."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+    return Session(
+        run=run,
+        teaching=recipe,
+        model=made.model,
+        learned=batches.to_learn(made.dataset(train), recipe.batch_size, generator),
+        held_out=batches.to_watch(made.dataset(validation)),
+        tokens_in_a_step=recipe.batch_size * made.max_length,
+    ).take_up()

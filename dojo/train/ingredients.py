@@ -1,0 +1,37 @@
+"""The katas that a run takes, by address, and the token that all of them agree on."""
+
+# The katas that a model is made of, what teaches it, and all that a run takes.
+MODEL = (
+    "attention/multihead",
+    "gpt/config",
+    "gpt/layernorm",
+    "gpt/feedforward",
+    "gpt/block",
+    "gpt/model",
+)
+LOOP = (
+    "pretraining/loss",
+    "pretraining/optimizer",
+    "pretraining/schedule",
+    "pretraining/training",
+    "pretraining/checkpoint",
+)
+KATAS = (
+    "text/bpe_training",
+    "text/bpe_tokenizer",
+    "text/dataloader",
+    *MODEL,
+    "pretraining/sampling",
+    *LOOP,
+)
+# Further clauses that a run calls for: where one does not hold in a learner's kata, the reference stands in for it.
+NEEDED = {
+    "text/dataloader": ("sources", "generator"),
+    "pretraining/checkpoint": ("safetensors", "random"),
+}
+# A run that is taken up needs more, so that what follows is bit for bit what would have followed.
+NEEDED_TO_RESUME = {
+    "pretraining/optimizer": ("state-dict",),
+    "pretraining/training": ("undisturbed", "resumed", "rewound"),
+}
+END_OF_TEXT = "<|endoftext|>"

@@ -1,0 +1,150 @@
+"""A run in this process: the model, what trains it, what it is trained on, and where it is written down."""
+
+import copy
+import math
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from dojo.learner import store
+from dojo.train import pieces, tokens
+from dojo.train.parallel import Autocast, Share, Team, own_device
+from dojo.train.runs import Run
+from dojo.train.settings import Settings
+from dojo.train.teaching import Teaching
+
+LAST_IN_BLOCK = ("out_proj.weight", "layers.2.weight")
+LISTS = ("steps", "tokens_seen", "train_losses", "val_losses", "learning_rates")
+
+
+@dataclass(kw_only=True)
+class Session:
+    """What the loop of pretraining needs, and the losses on the way so far.
+
+    learned and held_out are loaders, learned with a generator of its own; tokens_in_a_step counts those of all
+    processes.
+    """
+
+    run: Run
+    teaching: Teaching
+    model: nn.Module
+    learned: Any
+    held_out: Any
+    tokens_in_a_step: int
+    team: Team = field(default_factory=Team)
+    optimizer: torch.optim.Optimizer = field(init=False)
+    start: int = 0
+    history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*LISTS, "losses")})
+
+    def __post_init__(self) -> None:
+        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = pieces.module("pretraining/optimizer").AdamW(
+            learning, lr=self.teaching.learning_rate, weight_decay=self.teaching.weight_decay
+        )
+
+    @property
+    def total(self) -> int:
+        """The number of steps."""
+        return self.teaching.epochs * len(self.learned)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def seen(self, model: nn.Module) -> nn.Module:
+        """A model as it computes here: in bfloat16 on a GPU of NVIDIA's."""
+        return Autocast(model, self.device) if self.device.type == "cuda" else model
+
+    def take_up(self) -> "Session":
+        """Bring back what the checkpoint of the run holds, if there is one. Raises ValueError where it does not fit."""
+        if self.team.leads:
+            self.run.sweep()
+        if self.run.checkpoint.exists():
+            load = pieces.module("pretraining/checkpoint").load_checkpoint
+            self.start = load(self.run.checkpoint, self.model, self.optimizer, self.learned.generator)
+        measured = self.run.measured()
+        kept = sum(step <= self.start for step in measured.get("steps", []))
+        self.history = {name: measured.get(name, [])[:kept] for name in LISTS}
+        self.history["losses"] = measured.get("losses", [])[: self.start]
+        if self.team.rank > 0:  # each process drops other numbers, and the leader those of a run alone
+            torch.manual_seed(self.teaching.seed + 1000 * self.team.rank + self.start)
+        return self
+
+    def save(self, step: int) -> None:
+        """Write down all that it takes to go on from here. Raises CannotSave."""
+        self.run.measure(self.history)
+        try:
+            pieces.module("pretraining/checkpoint").save_checkpoint(
+                self.run.checkpoint, self.model, self.optimizer, step, self.learned.generator
+            )
+        except OSError as error:
+            raise store.unwritten(self.run.checkpoint, error) from None
+
+
+def open_session(run: Run, settings: Settings, config: dict[str, Any], device: str, team: Team) -> Session:
+    """Build the model, the optimizer and the loaders of a run that learns a text, and take it up where it stands."""
+    learned, held_out = tokens.read(run)
+    seed(settings.seed)
+    gpt = pieces.module("gpt/model")
+    model = gpt.GPTModel(pieces.module("gpt/config").GPTConfig(**config)).to(own_device(device))
+    if settings.init_std is not None:
+        initialize(model, settings.init_std, settings.n_layers)
+    loader = pieces.module("text/dataloader").create_dataloader
+    windows, context = settings.batch_size, settings.context_length
+    generator = torch.Generator().manual_seed(settings.seed)
+    return Session(
+        run=run,
+        teaching=settings,
+        model=model,
+        learned=loader(learned, windows, context, context, shuffle=True, drop_last=True, generator=generator),
+        held_out=loader(held_out, windows, context, context, shuffle=False, drop_last=False),
+        tokens_in_a_step=windows * context,
+        team=team,
+    ).take_up()
+
+
+def seed(number: int) -> None:
+    random.seed(number)
+    torch.manual_seed(number)
+
+
+def initialize(model: nn.Module, std: float, layers: int) -> None:
+    """Draw all weights as GPT-2's were: small, and the last ones of each block smaller the more blocks there are.
+
+    So the sum on the residual stream, to which every block adds, begins with the same size at any depth.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(0.0, std / math.sqrt(2 * layers) if name.endswith(LAST_IN_BLOCK) else std)
+            elif name.endswith("bias"):
+                parameter.zero_()
+
+
+def seconds_per_step(session: Session) -> float:
+    """What a step takes here, measured on a copy of the model that is thrown away."""
+    loss = pieces.module("pretraining/loss").batch_loss
+    model = copy.deepcopy(session.model)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = pieces.module("pretraining/optimizer").AdamW(learning, lr=1e-3)
+    order, times = session.learned.generator.get_state(), []
+    with torch.random.fork_rng():
+        inputs, targets = next(iter(Share(session.learned, session.team)))
+        for _ in range(4):
+            begun = time.perf_counter()
+            optimizer.zero_grad()
+            loss(session.seen(model), inputs, targets).backward()
+            optimizer.step()
+            learning[0].detach().sum().item()  # a GPU is asked for the result, so that it is there
+            times.append(time.perf_counter() - begun)
+    session.learned.generator.set_state(order)
+    return min(times[1:])
+
+
+def final_loss(session: Session) -> float:
+    """The loss on all that was held out, in nats per token."""
+    return float(pieces.module("pretraining/loss").mean_loss(session.seen(session.model), session.held_out))

@@ -1,1 +1,0 @@
-"""The GPT, piece by piece."""

@@ -1,1 +1,0 @@
-"""Attention, one step at a time."""

@@ -1,1 +1,0 @@
-"""The few tools that everything else is made of."""

@@ -1,1 +1,0 @@
-"""Pretraining: a loss, a way down, and what a trained model says."""
