@@ -40,6 +40,8 @@ class Speaker:
         device = next(self.model.parameters()).device
         generator = torch.Generator(device)
         generator.manual_seed(seed) if seed is not None else generator.seed()
+        if seed is not None:
+            torch.manual_seed(seed)  # only a further clause of the kata is about the generator
         how: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
         end = self.tokenizer.encode(END_OF_TEXT)[0]
         ids, only = self._begin(prompt)
@@ -47,7 +49,8 @@ class Speaker:
         said: list[int] = []
         told = "" if only is None else " "  # the space that the prompt has already
         for _ in range(tokens):
-            row = self._next(row, only, how)
+            with pieces.module("modes").eval_mode(self.model):  # only a further clause of the kata sees to that
+                row = self._next(row, only, how)
             only = None
             if int(row[0, -1]) == end:
                 break
@@ -61,7 +64,8 @@ class Speaker:
 
     def sample(self, prompt: str) -> str:
         """A prompt, and some words that follow it: always the same ones of the same model."""
-        return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
+        with torch.random.fork_rng():  # the training should not notice
+            return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
 
     def _begin(self, prompt: str) -> tuple[list[int], torch.Tensor | None]:
         """The ids to begin with, and which tokens may come next, if not all.
@@ -83,7 +87,7 @@ class Speaker:
             longer: torch.Tensor = sampling.generate(self.model, row, 1, self.context_length, **how)
             return longer
         with torch.no_grad():
-            logits = self.model.eval()(row[:, -self.context_length :])[:, -1]  # (1, vocab_size)
+            logits = self.model(row[:, -self.context_length :])[:, -1]  # (1, vocab_size)
         logits = logits.masked_fill(~only.to(logits.device), float("-inf"))
         return torch.cat([row, sampling.sample_next_token(logits, **how)[:, None]], dim=1)
 
