@@ -16,7 +16,7 @@ from tests.meta.test_speaking import Bytes
 
 # The core of the two katas. Further clauses that do not hold: device, modes, random, no-grad, weighted, float; and
 # generator, eval-mode, modes, large-top-k, refused.
-LOSS = '''
+LOSS = """
 import itertools
 
 import torch
@@ -41,8 +41,8 @@ def mean_loss(model, loader, num_batches=None):
     losses = [batch_loss(model, inputs, targets) for inputs, targets in itertools.islice(loader, num_batches)]
     assert not any(loss.requires_grad for loss in losses) or num_batches, "gradients over all that was held out"
     return (sum(losses) / len(losses)).item()
-'''
-SAMPLING = '''
+"""
+SAMPLING = """
 import math
 
 import torch
@@ -69,7 +69,7 @@ def generate(
             break
         token_ids = torch.cat([token_ids, chosen[:, None]], dim=1)
     return token_ids
-'''
+"""
 SOURCES = {"pretraining/loss": LOSS, "pretraining/sampling": SAMPLING}
 
 
