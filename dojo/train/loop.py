@@ -10,7 +10,6 @@ from dojo.learner import store
 from dojo.train import pieces
 from dojo.train.interrupts import Interrupts
 from dojo.train.narrating import Narrator
-from dojo.train.parallel import Share
 from dojo.train.session import LISTS, Session
 
 EVALUATIONS = 12  # in a run
@@ -87,8 +86,8 @@ class Loop:
         session = self.session
         history = pieces.module("pretraining/training").train(
             session.team.together(session.seen(session.model), session.device),
-            Share(session.learned, session.team),
-            session.held_out,
+            session.share(),
+            session.watched(),
             session.optimizer,
             session.teaching.epochs,
             self.eval_every,

@@ -74,18 +74,20 @@ def own_device(device: str) -> torch.device:
 
 
 class Share:
-    """Every batch of a loader, cut down to the rows of one process: all processes have equally many.
+    """Every batch of a loader, cut down to the rows of one process and on its device: all have equally many rows.
 
-    All of them go through the same batches, in the same order, so that together they do the steps of one process.
+    All of them go through the same batches, in the same order, so that together they do the steps of one process. The
+    device is seen to here because only a further clause of the loss does so.
     """
 
-    def __init__(self, loader: Any, team: Team) -> None:
-        self.loader, self.team = loader, team
+    def __init__(self, loader: Any, team: Team, device: torch.device) -> None:
+        self.loader, self.team, self.device = loader, team, device
         self.generator, self.sampler = loader.generator, loader.sampler  # training asks for these
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rows = slice(self.team.rank, None, self.team.size)
         for inputs, targets in self.loader:
-            yield inputs[self.team.rank :: self.team.size], targets[self.team.rank :: self.team.size]
+            yield inputs[rows].to(self.device), targets[rows].to(self.device)
 
     def __len__(self) -> int:
         return len(self.loader)

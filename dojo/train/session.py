@@ -55,6 +55,14 @@ class Session:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    def share(self) -> Share:
+        """The batches that this process learns from."""
+        return Share(self.learned, self.team, self.device)
+
+    def watched(self) -> Share:
+        """The batches that the loss is measured on, whole in every process."""
+        return Share(self.held_out, Team(), self.device)
+
     def seen(self, model: nn.Module) -> nn.Module:
         """A model as it computes here: in bfloat16 on a GPU of NVIDIA's."""
         return Autocast(model, self.device) if self.device.type == "cuda" else model
@@ -133,7 +141,7 @@ def seconds_per_step(session: Session) -> float:
     optimizer = pieces.module("pretraining/optimizer").AdamW(learning, lr=1e-3)
     order, times = session.learned.generator.get_state(), []
     with torch.random.fork_rng():
-        inputs, targets = next(iter(Share(session.learned, session.team)))
+        inputs, targets = next(iter(session.share()))
         for _ in range(4):
             begun = time.perf_counter()
             optimizer.zero_grad()
@@ -146,5 +154,15 @@ def seconds_per_step(session: Session) -> float:
 
 
 def final_loss(session: Session) -> float:
-    """The loss on all that was held out, in nats per token."""
-    return float(pieces.module("pretraining/loss").mean_loss(session.seen(session.model), session.held_out))
+    """The loss on all that was held out, in nats per token.
+
+    Batch by batch, and without gradients: only further clauses of the kata are about these, and about batches of
+    different sizes.
+    """
+    mean_loss = pieces.module("pretraining/loss").mean_loss
+    model, total, count = session.seen(session.model), 0.0, 0
+    with torch.no_grad():
+        for inputs, targets in session.watched():
+            total += float(mean_loss(model, [(inputs, targets)])) * targets.numel()
+            count += targets.numel()
+    return total / count

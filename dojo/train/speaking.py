@@ -39,7 +39,15 @@ class Speaker:
     ) -> Iterator[str]:
         """What the model says after a prompt, in parts, until it has said so many tokens or ends its text."""
         device = next(self.model.parameters()).device
+<<<<<<< HEAD
         seeds = random.Random(seed)
+=======
+        generator = torch.Generator(device)
+        generator.manual_seed(seed) if seed is not None else generator.seed()
+        if seed is not None:
+            torch.manual_seed(seed)  # only a further clause of the kata is about the generator
+        how: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+>>>>>>> kata-e
         end = self.tokenizer.encode(END_OF_TEXT)[0]
         most = None if top_k is None else min(top_k, end + 1)
         how: dict[str, Any] = {"temperature": temperature, "top_k": most, "top_p": top_p}
@@ -48,8 +56,12 @@ class Speaker:
         said: list[int] = []
         told = "" if only is None else " "  # the space that the prompt has already
         for _ in range(tokens):
+<<<<<<< HEAD
             with torch.random.fork_rng():  # a generator of its own is a further clause of sampling
                 torch.manual_seed(seeds.getrandbits(63))
+=======
+            with pieces.module("modes").eval_mode(self.model):  # only a further clause of the kata sees to that
+>>>>>>> kata-e
                 row = self._next(row, only, how)
             only = None
             if int(row[0, -1]) == end:
@@ -64,7 +76,8 @@ class Speaker:
 
     def sample(self, prompt: str) -> str:
         """A prompt, and some words that follow it: always the same ones of the same model."""
-        return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
+        with torch.random.fork_rng():  # the training should not notice
+            return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
 
     def _begin(self, prompt: str) -> tuple[list[int], torch.Tensor | None]:
         """The ids to begin with, and which tokens may come next, if not all.
@@ -86,7 +99,7 @@ class Speaker:
             longer: torch.Tensor = sampling.generate(self.model, row, 1, self.context_length, **how)
             return longer
         with torch.no_grad():
-            logits = self.model.eval()(row[:, -self.context_length :])[:, -1]  # (1, vocab_size)
+            logits = self.model(row[:, -self.context_length :])[:, -1]  # (1, vocab_size)
         logits = logits.masked_fill(~only.to(logits.device), float("-inf"))
         return torch.cat([row, sampling.sample_next_token(logits, **how)[:, None]], dim=1)
 

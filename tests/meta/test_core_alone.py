@@ -1,0 +1,149 @@
+"""What `dojo train` makes of katas that hold their core clauses and no further ones."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from dojo.serving.finder import forget, served
+from dojo.train.parallel import Share, Team
+from dojo.train.session import Session, final_loss
+from dojo.train.speaking import Speaker
+from tests.meta.test_dojo_train import record, solved, train  # noqa: F401, solved is a fixture
+from tests.meta.test_speaking import Bytes
+
+# The core of the two katas. Further clauses that do not hold: device, modes, random, no-grad, weighted, float; and
+# generator, eval-mode, modes, large-top-k, refused.
+LOSS = """
+import itertools
+
+import torch
+
+
+def cross_entropy(logits, targets, ignore_index=-100):
+    counted = targets != ignore_index
+    return -logits[counted].softmax(-1).gather(-1, targets[counted][:, None]).log().mean()
+
+
+def perplexity(loss):
+    return loss.exp()
+
+
+def batch_loss(model, inputs, targets):
+    return cross_entropy(model(inputs), targets)
+
+
+def mean_loss(model, loader, num_batches=None):
+    model.eval()
+    torch.rand(1)
+    losses = [batch_loss(model, inputs, targets) for inputs, targets in itertools.islice(loader, num_batches)]
+    assert not any(loss.requires_grad for loss in losses) or num_batches, "gradients over all that was held out"
+    return (sum(losses) / len(losses)).item()
+"""
+SAMPLING = """
+import math
+
+import torch
+
+
+def sample_next_token(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
+    assert top_p is None
+    if temperature == 0:
+        return logits.argmax(-1)
+    if top_k is not None:
+        logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -math.inf)
+    return torch.multinomial((logits / temperature).softmax(-1), 1)[:, 0]
+
+
+def generate(
+    model, token_ids, max_new_tokens, context_length, temperature=0.0, top_k=None, top_p=None, eos_id=None,
+    generator=None,
+):
+    for _ in range(max_new_tokens):
+        with torch.no_grad():
+            logits = model(token_ids[:, -context_length:])[:, -1]
+        chosen = sample_next_token(logits, temperature, top_k, top_p, generator)
+        if eos_id is not None and chosen == eos_id:
+            break
+        token_ids = torch.cat([token_ids, chosen[:, None]], dim=1)
+    return token_ids
+"""
+SOURCES = {"pretraining/loss": LOSS, "pretraining/sampling": SAMPLING}
+
+
+class Noisy(nn.Module):
+    """A model of 258 tokens whose logits are random while it is in training mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(258, 258)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, ids):
+        assert not self.training, "called in training mode"
+        return self.dropout(self.table(ids))
+
+
+@pytest.fixture
+def _core(tmp_path):
+    """The core alone of both katas, and the reference for the rest."""
+    rooms = {"*": "solutions"}
+    for address, source in SOURCES.items():
+        file = tmp_path / f"{address.replace('/', '_')}.py"
+        file.write_text(source, encoding="utf-8")
+        rooms[address] = f"file:{file}"
+    with served(rooms):
+        yield
+        forget()
+
+
+@pytest.mark.usefixtures("_core")
+def test_the_final_loss_weighs_every_target_the_same():
+    torch.manual_seed(1)
+    model, rows = Noisy(), torch.randint(258, (5, 2, 4))
+    loader = DataLoader(TensorDataset(rows[:, 0], rows[:, 1]), batch_size=2)
+    teaching = SimpleNamespace(learning_rate=0.1, weight_decay=0.0)
+    session = Session(
+        run=None, teaching=teaching, model=model.train(), learned=loader, held_out=loader, tokens_in_a_step=8
+    )
+    expected = nn.functional.cross_entropy(model.table(rows[:, 0]).flatten(0, 1), rows[:, 1].flatten())
+    assert final_loss(session) == pytest.approx(float(expected.detach()))
+
+
+def test_batches_come_on_the_device_of_the_model():
+    rows = torch.zeros(4, 3, dtype=torch.long)
+    share = Share(DataLoader(TensorDataset(rows, rows), batch_size=4), Team(1, 2), torch.device("meta"))
+    assert [(one.device.type, tuple(one.shape)) for batch in share for one in batch] == [("meta", (2, 3))] * 2
+
+
+@pytest.mark.usefixtures("_core")
+@pytest.mark.parametrize("prompt", ["a", "a "], ids=["any token next", "a space next"])
+def test_a_sample_is_the_same_and_the_training_does_not_notice(prompt):
+    model = Noisy().train()
+    model.dropout.eval()
+    speaker = Speaker(model, Bytes(), {"context_length": 8})
+    samples, drawn = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        samples.append(speaker.sample(prompt))
+        drawn.append(torch.equal(state, torch.get_rng_state()))
+    assert samples[0] == samples[1]
+    assert drawn == [True, True], "the random state is another one"
+    assert (model.training, model.dropout.training) == (True, False), "modes are other ones"
+
+
+def test_a_model_is_trained_and_speaks(solved):  # noqa: F811
+    for address, source in SOURCES.items():
+        solved.write(f"katas/{address}.py", source)
+    record(solved, *SOURCES)
+    tiny = "--story --device cpu --vocab-size 300 --context-length 16 --emb-dim 16 --n-heads 2 --n-layers 1 --epochs 1"
+    told = train(solved, *tiny.split())
+    assert "borrowed" not in told or "loss" not in told.split("borrowed")[1].split("\n")[0], told
+    assert "perplexity" in told
+    done = solved.run("dojo", "generate", "The", "--max-tokens", "5", "--seed", "3", "--device", "cpu")
+    again = solved.run("dojo", "generate", "The", "--max-tokens", "5", "--seed", "3", "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == again.stdout
