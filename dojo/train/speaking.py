@@ -39,15 +39,7 @@ class Speaker:
     ) -> Iterator[str]:
         """What the model says after a prompt, in parts, until it has said so many tokens or ends its text."""
         device = next(self.model.parameters()).device
-<<<<<<< HEAD
         seeds = random.Random(seed)
-=======
-        generator = torch.Generator(device)
-        generator.manual_seed(seed) if seed is not None else generator.seed()
-        if seed is not None:
-            torch.manual_seed(seed)  # only a further clause of the kata is about the generator
-        how: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
->>>>>>> kata-e
         end = self.tokenizer.encode(END_OF_TEXT)[0]
         most = None if top_k is None else min(top_k, end + 1)
         how: dict[str, Any] = {"temperature": temperature, "top_k": most, "top_p": top_p}
@@ -56,12 +48,9 @@ class Speaker:
         said: list[int] = []
         told = "" if only is None else " "  # the space that the prompt has already
         for _ in range(tokens):
-<<<<<<< HEAD
-            with torch.random.fork_rng():  # a generator of its own is a further clause of sampling
+            # A generator of its own, and dropout switched off, are further clauses of sampling.
+            with torch.random.fork_rng(), pieces.module("modes").eval_mode(self.model):
                 torch.manual_seed(seeds.getrandbits(63))
-=======
-            with pieces.module("modes").eval_mode(self.model):  # only a further clause of the kata sees to that
->>>>>>> kata-e
                 row = self._next(row, only, how)
             only = None
             if int(row[0, -1]) == end:
@@ -76,8 +65,7 @@ class Speaker:
 
     def sample(self, prompt: str) -> str:
         """A prompt, and some words that follow it: always the same ones of the same model."""
-        with torch.random.fork_rng():  # the training should not notice
-            return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
+        return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
 
     def _begin(self, prompt: str) -> tuple[list[int], torch.Tensor | None]:
         """The ids to begin with, and which tokens may come next, if not all.
