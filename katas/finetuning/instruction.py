@@ -91,6 +91,7 @@ def collate(
         pad-in-text    A pad_id among the tokens of an item is a token like any other.
         max-length     With a max_length, only its first max_length columns are left of the finished inputs and targets.
         unchanged      The batch and its lists are not changed.
+        no-prompt      With mask_prompt, a prompt_length of 0 masks nothing.
         no-length      With mask_prompt, an item without a prompt_length raises a ValueError with its place, from 0.
         length-range   With mask_prompt, a prompt_length below 0 or above the number of tokens raises a ValueError with
                        both numbers.

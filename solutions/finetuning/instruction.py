@@ -103,6 +103,7 @@ def collate(
         pad-in-text    A pad_id among the tokens of an item is a token like any other.
         max-length     With a max_length, only its first max_length columns are left of the finished inputs and targets.
         unchanged      The batch and its lists are not changed.
+        no-prompt      With mask_prompt, a prompt_length of 0 masks nothing.
         no-length      With mask_prompt, an item without a prompt_length raises a ValueError with its place, from 0.
         length-range   With mask_prompt, a prompt_length below 0 or above the number of tokens raises a ValueError with
                        both numbers.
@@ -114,10 +115,11 @@ def collate(
     for place, (token_ids, prompt_length) in enumerate(items):
         if not token_ids:
             raise ValueError(f"item {place} of the batch has no tokens")
-        if mask_prompt and prompt_length is None:
-            raise ValueError(f"item {place} of the batch has no prompt_length, which mask_prompt needs")
-        if mask_prompt and not 0 <= prompt_length <= len(token_ids):
-            raise ValueError(f"a prompt_length of {prompt_length} does not fit {len(token_ids)} tokens")
+        if mask_prompt:
+            if prompt_length is None:
+                raise ValueError(f"item {place} of the batch has no prompt_length, which mask_prompt needs")
+            if not 0 <= prompt_length <= len(token_ids):
+                raise ValueError(f"a prompt_length of {prompt_length} does not fit {len(token_ids)} tokens")
 
     longest = max(len(token_ids) for token_ids, _ in items)  # a ValueError if there are no items
     inputs = torch.full((len(items), longest), pad_id)

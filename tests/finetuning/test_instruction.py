@@ -322,6 +322,13 @@ def test_the_items_stay_as_they_are(items):
     same(batch, items, "the items after the call: were their lists filled up in place?")
 
 
+@clause("no-prompt")
+def test_a_prompt_of_no_tokens_masks_nothing():
+    _, targets = collated([([5, 6, 7], 0), ([8], 0)], 0, mask_prompt=True)
+    because = "the targets of [5, 6, 7] and [8] with prompt_length 0 and pad_id 0"
+    close(targets, torch.tensor([[6, 7, 0], [0, -100, -100]]), because)
+
+
 @clause("no-length")
 def test_a_prompt_of_unknown_length_is_refused():
     with refuses(ValueError, 17):
@@ -332,7 +339,7 @@ def test_a_prompt_of_unknown_length_is_refused():
 @pytest.mark.parametrize("prompt_length", [31, -1])
 def test_a_prompt_length_that_does_not_fit_is_refused(prompt_length):
     with refuses(ValueError, prompt_length, 30):
-        collated([([5, 6, 7], 2), (list(range(1, 31)), prompt_length)], 0, mask_prompt=True)
+        collated([([5, 6, 7], 2), ([7] * 30, prompt_length)], 0, mask_prompt=True)
 
 
 @clause("empty")

@@ -220,6 +220,13 @@ def test_the_loss_is_the_mean_over_the_pairs(batch, beta, seed):
     close(dpo_loss(*four, beta=beta).detach(), number(expected), because)
 
 
+@clause("loss")
+def test_beta_is_a_tenth_unless_it_is_given():
+    four = [one.detach() for one in pairs(3)]
+    expected = sum(cost(margin, 0.1) for margin in margins(four)) / 3
+    close(dpo_loss(*four), number(expected), "no beta is given; expected is the loss with a beta of 0.1")
+
+
 @clause("direction")
 @pytest.mark.parametrize("beta", [0.1, 1.0])
 def test_the_gradients_push_the_pair_apart(beta):
