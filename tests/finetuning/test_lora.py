@@ -122,6 +122,11 @@ def learned():
     return {name: numbers(*shapes[name[-1]], seed=name) for name in LEARNED}
 
 
+def rotated(state):
+    """The same in another order, in which each place has the shape that it had."""
+    return {name: state[name] for name in [*LEARNED[2:], *LEARNED[:2]]}
+
+
 def trainable(model):
     return sorted(name for name, one in model.named_parameters() if one.requires_grad)
 
@@ -150,12 +155,27 @@ def probe(kata):
         return kata.LoRALinear(nn.Linear(d_in, d_out, **options), rank, 5.0)
 
     def after(*steps, show=lambda wrapped: wrapped.linear.weight.clone()):
-        """What merged is after each step, and what the layer shows in the end."""
-        wrapped, flags = made(), []
+        """What a layer shows after some steps."""
+        wrapped = made()
         for step in steps:
             getattr(wrapped, step)()
-            flags.append(wrapped.merged)
-        return flags, show(wrapped)
+        return show(wrapped)
+
+    def flags():
+        wrapped, seen = made(), []
+        for step in ("merge", "unmerge"):
+            getattr(wrapped, step)()
+            seen.append(wrapped.merged)
+        return seen
+
+    def changes(step, merged):
+        """Whether a step changes the weight where there is nothing to do."""
+        wrapped = made()
+        if merged:
+            wrapped.merge()
+        wrapped.merged, before = merged, wrapped.linear.weight.clone()
+        getattr(wrapped, step)()
+        return not torch.equal(wrapped.linear.weight, before)
 
     def merged_weight():
         wrapped = made()
@@ -196,14 +216,25 @@ def probe(kata):
         return [name for name, kind in kinds(model).items() if kind == "LoRALinear"]
 
     def old_gradients(model):
-        return sorted(name for name, one in model.named_parameters() if one.grad is not None)
+        """Of the replaced linears: the others are not frozen at all under some mistakes."""
+        weights = [one for name, one in model.named_parameters() if name.endswith(("W_query.weight", "linear.weight"))]
+        return any(one.grad is not None for one in weights)
+
+    def places_of_one(model):
+        first, second = model.first, model.inner["W_value"]
+        return is_lora(first), is_lora(second), first is second
 
     def merged(show, first=None):
         model = adapted(apply=kata.apply_lora)
         if first:
             model.get_submodule(first).merge()
+            model.get_submodule(first).merged = True
         kata.merge_lora(model)
         return show(model)
+
+    def merged_before_counts():
+        """Whether a layer that was merged before makes a difference."""
+        return not torch.allclose(merged(lambda model: model(IDS)), merged(lambda model: model(IDS), "blocks.0.W_value"))
 
     def state(show):
         return show(kata.lora_state_dict(adapted(apply=kata.apply_lora)))
@@ -233,10 +264,11 @@ def probe(kata):
         "what is trainable in a layer": lambda: trainable(fresh()),
         "output, and weight after merge": merged_weight,
         "output after merge": lambda: after("merge", show=lambda wrapped: wrapped(x)),
-        "weight after two merges": lambda: after("merge", "merge"),
+        "merged after merge and unmerge": flags,
+        "whether a second merge changes the weight": lambda: changes("merge", True),
         "weight after unmerge": lambda: after("merge", "unmerge"),
         "output after unmerge": lambda: after("merge", "unmerge", show=lambda wrapped: wrapped(x)),
-        "weight after unmerge alone": lambda: after("unmerge"),
+        "whether unmerge alone changes the weight": lambda: changes("unmerge", False),
         "in place": in_place,
         "whether A is normal": spread,
         "bound of A": bound,
@@ -251,20 +283,20 @@ def probe(kata):
         "result": lambda: applied(Toy, TARGETS, None),
         "what is trainable in a model": lambda: applied(Toy, TARGETS, lambda m: (places(m), trainable(m))),
         "old gradients": lambda: applied(Toy, TARGETS, old_gradients),
-        "shared linear": lambda: applied(Twice, ("first",), lambda m: (places(m), m.first is m.inner["W_value"])),
+        "shared linear": lambda: applied(Twice, ("first",), places_of_one),
         "unknown targets": lambda: [
             refusal(lambda targets=targets: kata.apply_lora(Toy(), 2, 5.0, targets), "W_key")
             for targets in (("W_key",), ("W_query", "W_key"))
         ],
         "modules after merge_lora": lambda: merged(kinds),
         "logits after merge_lora": lambda: merged(lambda model: model(IDS)),
-        "logits, one layer merged before": lambda: merged(lambda model: model(IDS), "blocks.0.W_value"),
+        "whether a layer merged before makes a difference": merged_before_counts,
         "names of the state": lambda: state(sorted),
         "state": lambda: state(lambda found: found.get("blocks.1.W_value.B")),
         "whether the state is detached": lambda: state(lambda found: [one.requires_grad for one in found.values()]),
         "state after training": later,
         "loaded": lambda: loaded(learned())(IDS),
-        "loaded in another order": lambda: loaded(dict(reversed(learned().items())))(IDS),
+        "loaded in another order": lambda: loaded(rotated(learned()))(IDS),
         **{f"{case} in the state": lambda case=case: misfit(case, loaded, refusal) for case in misfits()},
     }
 
@@ -405,7 +437,7 @@ def test_the_state_is_a_and_b_alone():
 def test_a_fresh_model_computes_what_the_other_computed():
     expected, model = adapted()(IDS), Toy()
     apply_lora(model, 2, 5.0, TARGETS)
-    load_lora_state_dict(model, dict(reversed(learned().items())))
+    load_lora_state_dict(model, rotated(learned()))
     close(model(IDS), expected, "the logits of a fresh model with A and B of another; the names came in another order")
 
 

@@ -8,14 +8,14 @@ from katas.finetuning.classification_data import ClassificationDataset
 TEXTS, LABELS = ["call now and win", "see you tonight", "thanks"], [1, 0, 0]
 WORDS = ["<pad>", *sorted({word for text in TEXTS for word in text.split()})]
 PAD, LENGTH = 0, 3
-LEFT, TOP, WORD, ROW = 0.3, 0.9, 0.82, 0.56  # inches
+LEFT, TOP, WORD, ROW = 0.3, 0.62, 0.78, 0.56  # inches
 
 
 def draw() -> Figure:
     dataset = ClassificationDataset(
         TEXTS, LABELS, lambda text: [WORDS.index(word) for word in text.split()], PAD, max_length=LENGTH
     )
-    figure, axes = panel(8.0, 3.0)
+    figure, axes = panel(8.0, 2.75)
     rows, numbers = LEFT + 4 * WORD + 0.45, LEFT + 7 * WORD + 0.65
     for x, title in ((LEFT, "texts"), (rows, f"token_ids, max_length {LENGTH}"), (numbers, "length")):
         axes.text(x, TOP - 0.2, title, fontweight="bold")
