@@ -32,6 +32,8 @@ def setup(app):
 
 def list_katas(app, page, source):
     """Where an index says so, list the parts, or the katas of its part, in the order of katas/curriculum.toml."""
+    if page.rpartition("/")[2] != "index":
+        return
     part = page.removesuffix("/index")
     names = [f"{part}/index" for part in parts()] if page == "index" else [k.name for k in katas() if k.part == part]
     toctree = "\n".join(["```{toctree}", ":maxdepth: 2", ":titlesonly:", "", *names, "```"])

@@ -65,17 +65,9 @@ def gpt2() -> tuple[Any, list[tuple[bytes, bytes]]]:
 
     from dojo.system import vocabulary
 
-    place = vocabulary.folder()
-    if place is None or not all(map(vocabulary.is_cached, vocabulary.FILES)):
+    if not all(map(vocabulary.is_cached, vocabulary.FILES)):
         pytest.skip("GPT-2's vocabulary is not in tiktoken's cache: dojo doctor --fetch puts it there")
-    # The file has a character for every byte: its own where it can be seen, and one from 256 on for each of the others.
-    seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in seen]
-    byte_of = {chr(byte): byte for byte in seen} | {chr(256 + index): byte for index, byte in enumerate(hidden)}
-    _, *lines = (place / vocabulary.FILES[1].cached_as).read_text(encoding="utf-8").splitlines()
-    pairs = (line.split(" ") for line in lines)
-    merges = [(bytes(map(byte_of.get, left)), bytes(map(byte_of.get, right))) for left, right in pairs]
-    return tiktoken.get_encoding("gpt2"), merges
+    return tiktoken.get_encoding("gpt2"), vocabulary.merges()
 
 
 def clause(name: str) -> pytest.MarkDecorator:

@@ -77,14 +77,17 @@ class Place:
 class Kata(Place):
     """One kata of the list.
 
-    `book` lists the sections of the book that it is about, `minutes` is what a first attempt takes, and `builds` says
-    in a few words what is built.
+    `book` lists the sections of the book that it is about, `minutes` estimates what a first attempt at the core takes,
+    and `builds` says in a few words what is built. `new` counts the ideas that no earlier kata had, and `route` is
+    whether the short route leads over it.
     """
 
     title: str
     book: str
     minutes: int
     builds: str = ""
+    new: int = 1
+    route: bool = False
 
     @property
     def section(self) -> str:

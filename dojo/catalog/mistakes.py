@@ -3,10 +3,9 @@
 import json
 import tomllib
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from dojo import ROOT
+from dojo.catalog.curriculum import Place
 
 
 @cache
@@ -17,8 +16,7 @@ def mistakes_of(address: str) -> dict[str, dict[str, Any]]:
 
 def mistakes_file(address: str) -> dict[str, Any]:
     """The mistakes file of a kata as it stands: its `mistake` and its `excused` tables."""
-    part, _, name = address.rpartition("/")
-    path = ROOT / "tests" / part / f"{name}.mistakes.toml"
+    path = Place(address).mistakes
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
@@ -45,10 +43,6 @@ def drawn_of(address: str) -> dict[str, list[str]]:
     return dict(_reach(address).get("drawn", {}))
 
 
-def reach_file(address: str) -> Path:
-    return ROOT / "tests" / f"{address}.reach.json"
-
-
 def _reach(address: str) -> dict[str, Any]:
-    path = reach_file(address)
+    path = Place(address).reach
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

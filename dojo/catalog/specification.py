@@ -4,7 +4,7 @@ import ast
 import re
 from functools import cache
 
-from dojo import ROOT
+from dojo.catalog.curriculum import Place
 
 ENTRY = re.compile(r"^ {4}\S.*(?:\n {5,}\S.*)*$", re.MULTILINE)
 CLAUSE = re.compile(r"(?P<slug>[a-z][a-z0-9-]*) +(?P<sentence>\S.*)")
@@ -15,7 +15,7 @@ Documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 @cache
 def tree_of(address: str) -> ast.Module:
     """The syntax tree of a solution."""
-    return ast.parse((ROOT / "solutions" / f"{address}.py").read_text(encoding="utf-8"))
+    return ast.parse(Place(address).solution.read_text(encoding="utf-8"))
 
 
 @cache

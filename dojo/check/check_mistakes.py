@@ -25,13 +25,13 @@ from typing import Any
 
 from dojo.catalog import specification
 from dojo.catalog.curriculum import Kata
-from dojo.catalog.mistakes import drawn_of, mistakes_file, mistakes_of, reach_file, reach_of, wrong_source
+from dojo.catalog.mistakes import drawn_of, mistakes_file, mistakes_of, reach_of, wrong_source
 from dojo.check.arguments import chosen, parser
 from dojo.check.mutants import Mutant, drawn, mutants
 from dojo.check.trials import Result, Trial, run
 from dojo.learner.standing import hash_of
 from dojo.serving.finder import CHECKS, served
-from dojo.verdict.diagnosis import Named, Parts, grouped, known, named
+from dojo.verdict.diagnosis import Named, Parts, grouped, identified, known
 from dojo.verdict.results import alike, counts
 
 LONG = 0.3
@@ -188,7 +188,7 @@ def not_named(kata: Kata, mistakes: dict[str, Any], reach: Mapping[str, Sequence
     groups, found = grouped(parts), []
     clause_of = {test.partition("[")[0]: clause for test, clause in reference.clauses.items()}
     for name in (name for name in parts if name):
-        if named(parts[name], groups) != Named(name):
+        if identified(kata.address, parts[name], groups) != Named(name):
             found.append(f"{name} is not told apart by the probe: {confusion(name, parts)}")
         elif mistakes[name]["breaks"] not in {clause_of.get(test.partition("[")[0]) for test in reach.get(name, ())}:
             found.append(f"{name} is named in no failure of {mistakes[name]['breaks']}")
@@ -209,7 +209,7 @@ def confusion(name: str, parts: dict[str, Parts]) -> str:
 
 def settled(proof: Proof, write: bool) -> list[str]:
     """Write down what each mistake fails, and a drawn edit for every other test; or compare with what is written."""
-    kata, file = proof.kata, reach_file(proof.kata.address)
+    kata, file = proof.kata, proof.kata.reach
     unbitten = proof.unbitten()
     if not write:
         written = drawn_of(kata.address)
@@ -257,7 +257,7 @@ def replayed(kata: Kata, written: Mapping[str, Sequence[str]]) -> list[str]:
 
 def was_proved(kata: Kata) -> bool:
     """Whether what is written down about a kata was found with the files as they are."""
-    file = reach_file(kata.address)
+    file = kata.reach
     return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["proved"] == fingerprint(kata)
 
 

@@ -7,7 +7,7 @@ from dojo import ROOT
 from dojo.catalog.curriculum import katas
 
 README = ROOT / "README.md"
-MAP = re.compile(r"(?<=\|---\|---\|---\|---\|\n)(\| \[.*\n)+")
+MAP = re.compile(r"(?<=\|---\|---\|---\|---\|\n)(\| (?:› )?\[.*\n)+")
 
 
 def main(argv: list[str]) -> int:
@@ -25,4 +25,7 @@ def main(argv: list[str]) -> int:
 
 def rows() -> str:
     """A row of the map for each kata."""
-    return "".join(f"| [{k.address}](docs/{k.address}.md) | {k.builds} | {k.book} | {k.minutes} |\n" for k in katas())
+    return "".join(
+        f"| {'› ' if k.route else ''}[{k.address}](docs/{k.address}.md) | {k.builds} | {k.book} | {k.minutes} |\n"
+        for k in katas()
+    )

@@ -94,7 +94,7 @@ def finetune(
     learned, watched, held_out = parts
     recipe, from_run = Recipe.of_data(about["recipe"]), runs.latest(about["base"])
     terminal.say((from_run.name, "bold"), f"  learns {about['data']}, SHA-256 {about['sha256'][:12]}...")
-    chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS)
+    chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS, resume)
     opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
     try:
         made = classifier(from_run, recipe, device)

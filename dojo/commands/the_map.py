@@ -25,6 +25,8 @@ def tell(found: list[Standing]) -> None:
     filled = BAR * done // max(len(found), 1)
     bar = (terminal.glyph("full") * filled, "green"), (terminal.glyph("empty") * (BAR - filled), "dim")
     terminal.say(("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} green")
+    for text in terminal.wrapped(route_of(found), terminal.columns() - 1):
+        terminal.say(text)
     widths = Widths(found)
     terminal.say()
     terminal.say((heading(widths), "dim"))
@@ -35,6 +37,19 @@ def tell(found: list[Standing]) -> None:
                 terminal.say(*line(one, widths))
     terminal.say()
     terminal.say(*what_next(next_of(found)))
+
+
+def route_of(found: list[Standing]) -> str:
+    """How far the short route is, and what is left of it; empty where there is none, or it is done."""
+    route = [one for one in found if one.kata.route]
+    left = [one for one in route if one.state not in FINISHED]
+    if not left:
+        return ""
+    hours = max(round(sum(one.kata.minutes for one in left) / 60), 1)
+    return (
+        f"The short route ({terminal.glyph('route')}), from attention to a text that your own model writes: "
+        f"{len(route) - len(left)} of {len(route)} green, about {hours} hour{'' if hours == 1 else 's'} left."
+    )
 
 
 class Widths:
@@ -71,7 +86,8 @@ def heading(widths: Widths) -> str:
 def line(one: Standing, widths: Widths) -> list[terminal.Part]:
     """One kata: sign and word of its state, name, title, clauses, section, minutes."""
     style, gap = terminal.STYLES[one.state], " " * widths.room
-    parts: list[terminal.Part] = [gap, (f"{terminal.glyph(one.state)} {one.state:{WORD}}", style), gap]
+    before = f"{terminal.glyph('route') if one.kata.route else '':{widths.room}}"
+    parts: list[terminal.Part] = [before, (f"{terminal.glyph(one.state)} {one.state:{WORD}}", style), gap]
     parts += [(f"{curriculum.short(one.kata):{widths.name}}", "bold"), gap]
     if widths.title:
         parts += [f"{terminal.cut(one.kata.title, widths.title):{widths.title}}", gap]
@@ -123,6 +139,7 @@ def as_data(found: list[Standing]) -> dict[str, Any]:
             "further": one.further,
             "book": one.kata.book,
             "minutes": one.kata.minutes,
+            "route": one.kata.route,
         }
         for one in found
     ]

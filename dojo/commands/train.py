@@ -185,7 +185,7 @@ def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
     about = run.about()
     shared(Settings(**about["settings"]), processes)
     terminal.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
-    chosen = opening.chosen_pieces(solutions)
+    chosen = opening.chosen_pieces(solutions, resumed=True)
     opening.tell_changed(chosen, about["pieces"])
     return Plan(run.name, chosen.rooms, about)
 

@@ -18,9 +18,9 @@ def command(kata: Kata, plain: bool) -> None:
     Keys: n next kata, h hint, s specification, d diff, l list, c test all that is begun, x reset, r again, q quit.
     """
     from dojo.watch.screen import Plain, Redrawn, Screen
-    from dojo.watch.session import Session
+    from dojo.watch.watching import Watch
 
     redrawn = terminal.interactive() and not plain and os.environ.get("TERM") != "dumb"
     screen: Screen = Redrawn() if redrawn else Plain()
     with screen:
-        Session(kata, screen).loop()
+        Watch(kata, screen).loop()

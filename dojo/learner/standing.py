@@ -86,9 +86,12 @@ def _standing(kata: Kata, stub: str, core: Sequence[str], further: Sequence[str]
 
 
 def next_of(found: list[Standing]) -> Standing | None:
-    """What to do next: the first kata under way, or else the first that is not started; None when all are green."""
+    """What to do next: the first kata under way, or else the first that is not started, those of the short route first.
+
+    None when all are green.
+    """
     under_way = [one for one in found if one.state in UNDER_WAY]
-    waiting = [one for one in found if one.state == NOT_STARTED]
+    waiting = sorted((one for one in found if one.state == NOT_STARTED), key=lambda one: not one.kata.route)
     return next(iter(under_way + waiting), None)
 
 

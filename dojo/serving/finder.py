@@ -27,6 +27,7 @@ from typing import Any
 
 from dojo import ROOT
 from dojo.catalog import specification
+from dojo.catalog.curriculum import Place
 from dojo.catalog.mistakes import mistakes_of, wrong_source
 from dojo.serving import jaxtyping_standin
 from dojo.serving.restrictions import bound_names, refuse_what_is_not_allowed
@@ -61,7 +62,8 @@ class KataLoader(importlib.machinery.SourceFileLoader):
     def __init__(self, fullname: str, address: str, room: str):
         room, _, detail = room.partition(":")
         self.address, self.room, self.mistake = address, room, detail if room == "solutions" else ""
-        file = ROOT / (room if room == "katas" else "solutions") / f"{address}.py"
+        place = Place(address)
+        file = place.stub if room == "katas" else place.solution
         super().__init__(fullname, detail if room == "file" else str(file))
 
     def path_stats(self, path: Any) -> Any:
@@ -118,14 +120,9 @@ class Finder(importlib.abc.MetaPathFinder):
         if package != "katas" or not parts:
             return None
         address = "/".join(parts)
-        if (ROOT / "solutions" / f"{address}.py").is_file():
+        if Place(address).solution.is_file():
             loader = KataLoader(fullname, address, room_of(address))
             return importlib.util.spec_from_file_location(fullname, loader.path, loader=loader)
-        folder = ROOT / "katas" / address
-        if (folder / "__init__.py").is_file():
-            return importlib.util.spec_from_file_location(
-                fullname, folder / "__init__.py", submodule_search_locations=[str(folder)]
-            )
         return None
 
 

@@ -239,9 +239,18 @@ def _changes(source: _Source) -> Iterator[Use]:
 
 
 def _renamed_self(source: _Source) -> Iterator[Use]:
+    """Something else under the name self, whose own methods are not looked for; an object newly made is fine."""
     for node in source.nodes:
-        if isinstance(node, ast.Name) and node.id in ("self", "cls") and isinstance(node.ctx, ast.Store):
-            yield Use(CHANGES, node.id, node.lineno)
+        if isinstance(node, ast.Assign) and not _is_new_object(node.value):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            yield from (Use(CHANGES, name, node.lineno) for name in names if name in ("self", "cls"))
+
+
+def _is_new_object(node: ast.expr) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(attr="__new__") | ast.Name(id="cls")):
+            return True
+    return False
 
 
 def _looked_up(node: ast.AST) -> list[str]:

@@ -30,6 +30,7 @@ class File:
         return hashlib.sha1(self.url.encode(), usedforsecurity=False).hexdigest()
 
 
+ABSENT = "GPT-2's vocabulary is not on this machine: `dojo doctor --fetch` fetches it."
 FILES = (
     File("encoder.json", "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
     File("vocab.bpe", "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
@@ -60,10 +61,24 @@ def fits(file: File, content: bytes) -> bool:
 def ranks() -> dict[bytes, int]:
     """GPT-2's tokens and their ids, the end of text apart. Raises FileNotFoundError where they are not cached."""
     if not all(map(is_cached, FILES)):  # tiktoken would fetch them, without a time limit
-        raise FileNotFoundError("GPT-2's vocabulary is not on this machine: `dojo doctor --fetch` fetches it.")
+        raise FileNotFoundError(ABSENT)
     import tiktoken
 
     return dict(tiktoken.get_encoding("gpt2")._mergeable_ranks)
+
+
+def merges() -> list[tuple[bytes, bytes]]:
+    """GPT-2's merges in their order. Raises FileNotFoundError where they are not cached."""
+    place = folder()
+    if place is None or not is_cached(FILES[1]):
+        raise FileNotFoundError(ABSENT)
+    # The file has a character for every byte: its own where it can be seen, and one from 256 on for each of the others.
+    seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    hidden = [byte for byte in range(256) if byte not in seen]
+    byte_of = {chr(byte): byte for byte in seen} | {chr(256 + index): byte for index, byte in enumerate(hidden)}
+    _, *lines = (place / FILES[1].cached_as).read_text(encoding="utf-8").splitlines()
+    pairs = (line.split(" ") for line in lines)
+    return [(bytes(byte_of[sign] for sign in left), bytes(byte_of[sign] for sign in right)) for left, right in pairs]
 
 
 def fetch_all(say: Callable[..., None]) -> str:

@@ -9,7 +9,13 @@ MODEL = (
     "gpt/block",
     "gpt/model",
 )
-LOOP = ("pretraining/loss", "pretraining/optimizer", "pretraining/training", "pretraining/checkpoint")
+LOOP = (
+    "pretraining/loss",
+    "pretraining/optimizer",
+    "pretraining/schedule",
+    "pretraining/training",
+    "pretraining/checkpoint",
+)
 KATAS = (
     "text/bpe_training",
     "text/bpe_tokenizer",
@@ -18,4 +24,14 @@ KATAS = (
     "pretraining/sampling",
     *LOOP,
 )
+# Further clauses that a run calls for: where one does not hold in a learner's kata, the reference stands in for it.
+NEEDED = {
+    "text/dataloader": ("sources", "generator"),
+    "pretraining/checkpoint": ("safetensors", "random"),
+}
+# A run that is taken up needs more, so that what follows is bit for bit what would have followed.
+NEEDED_TO_RESUME = {
+    "pretraining/optimizer": ("state-dict",),
+    "pretraining/training": ("undisturbed", "resumed", "rewound"),
+}
 END_OF_TEXT = "<|endoftext|>"

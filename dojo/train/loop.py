@@ -104,7 +104,7 @@ class Loop:
     def _rate(self, step: int) -> float:
         """The learning rate of a step: up to the peak in a tenth of all steps, and down to a tenth of it."""
         peak, total = self.session.teaching.learning_rate, self.session.total
-        rate: float = pieces.module("pretraining/optimizer").learning_rate_at(step, peak, peak / 10, total // 10, total)
+        rate: float = pieces.module("pretraining/schedule").learning_rate_at(step, peak, peak / 10, total // 10, total)
         return rate
 
     def _after_step(self, step: int, loss: float, history: Any) -> None:

@@ -9,7 +9,7 @@ from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.system import terminal
 from dojo.train import pieces, slowness, tokens
-from dojo.train.ingredients import KATAS
+from dojo.train.ingredients import KATAS, NEEDED, NEEDED_TO_RESUME
 from dojo.train.pieces import Pieces
 from dojo.train.runs import Run
 from dojo.train.session import Session, seconds_per_step
@@ -20,15 +20,20 @@ LABEL = 12  # columns
 COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
 
 
-def chosen_pieces(solutions: bool, katas: Iterable[str] = KATAS) -> Pieces:
+def chosen_pieces(solutions: bool, katas: Iterable[str] = KATAS, resumed: bool = False) -> Pieces:
     """The pieces of a run, told and served."""
     if solutions:
         chosen = pieces.reference(katas)
     else:
-        chosen = pieces.own_where_green(katas, lambda kata: terminal.say((f"testing {kata.address} ...", "dim")))
+        needed = NEEDED | NEEDED_TO_RESUME if resumed else NEEDED
+        chosen = pieces.own_where_green(katas, _say_testing, needed)
         tell(chosen)
     chosen.serve()
     return chosen
+
+
+def _say_testing(kata: Kata) -> None:
+    terminal.say((f"testing {kata.address} ...", "dim"))
 
 
 def tell(chosen: Pieces) -> None:
@@ -43,6 +48,13 @@ def tell(chosen: Pieces) -> None:
         name = curriculum.short(kata)
         terminal.say((f"yours is not right: {name}", "bold red"), f", {why}; the reference stands in for it.")
         terminal.say("  next: ", (f"dojo test {name}", "bold cyan"))
+    for kata, slugs in chosen.lacking.items():
+        name, clauses = curriculum.short(kata), " and ".join(slugs)
+        terminal.say(
+            (f"yours is green: {name}", "bold"), f", but this run needs {clauses} of its further clauses, ", end=""
+        )
+        terminal.say("so the reference stands in for it.")
+        terminal.say("  next: ", (f"dojo test {name} --further", "bold cyan"))
 
 
 def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
@@ -87,11 +99,11 @@ def estimates(chosen: Pieces, text: Text, settings: Settings) -> dict[Kata, floa
 def tokenize(run: Run, text: Text, settings: Settings) -> int:
     """Make the tokenizer and the files of tokens. Returns the size of the vocabulary."""
     with terminal.working("training the tokenizer ..."):
-        tokenizer = tokens.tokenizer_for(text, settings)
+        made_of = tokens.vocabulary_for(text, settings)
     with terminal.working("encoding the text ..."):
-        tokens.write(run, text, tokenizer, settings)
+        tokens.write(run, text, made_of, settings)
     learned, held_out = tokens.read(run)
-    size, known = tokens.vocab_size_of(tokenizer), len(learned) + len(held_out)
+    size, known = len(made_of.vocab), len(learned) + len(held_out)
     row("vocabulary", f"{size:,} tokens; one is {len(text.text.encode()) / known:.1f} bytes of the text")
     row("tokens", f"{len(learned):,} to learn from, {len(held_out):,} held out")
     return size

@@ -3,9 +3,9 @@
 import importlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
@@ -16,15 +16,19 @@ from dojo.learner.standing import (
     GREEN,
     MISSING,
     NOT_STARTED,
+    PASSED,
+    SKIPPED,
     STARTED,
+    UNTESTED,
     hash_of,
+    last_verdict,
     standing,
     standings,
     unfinished,
 )
 from dojo.serving import finder
 from dojo.verdict import memory
-from dojo.verdict.command import Request
+from dojo.verdict.command import OFFER, Request
 from dojo.verdict.run import Verdict, run
 
 SOLUTIONS = "solutions"
@@ -37,6 +41,7 @@ class Pieces:
     own: list[Kata] = field(default_factory=list)
     borrowed: list[Kata] = field(default_factory=list)
     wrong: dict[Kata, str] = field(default_factory=dict)
+    lacking: dict[Kata, list[str]] = field(default_factory=dict)  # green ones without a further clause that is needed
     rooms: dict[str, str] = field(default_factory=dict)
 
     def borrow(self, kata: Kata) -> None:
@@ -47,7 +52,8 @@ class Pieces:
 
     def hashes(self) -> dict[str, str]:
         """The hash of each file that the run is made of, own or borrowed."""
-        files = {kata: kata.stub for kata in self.own} | {kata: kata.solution for kata in (*self.borrowed, *self.wrong)}
+        not_own = (*self.borrowed, *self.wrong, *self.lacking)
+        files = {kata: kata.stub for kata in self.own} | {kata: kata.solution for kata in not_own}
         return {kata.address: hash_of(path) for kata, path in files.items()}
 
     def serve(self) -> None:
@@ -62,11 +68,16 @@ def reference(addresses: Iterable[str]) -> Pieces:
     return Pieces(borrowed=[curriculum.find(address) for address in addresses], rooms={"*": SOLUTIONS})
 
 
-def own_where_green(addresses: Iterable[str], telling: Callable[[Kata], None] = lambda kata: None) -> Pieces:
+def own_where_green(
+    addresses: Iterable[str],
+    telling: Callable[[Kata], None] = lambda kata: None,
+    further: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Pieces:
     """The learner's katas where they are green; what was edited since its last verdict is tested now.
 
-    `telling` hears of each kata before it is tested. Katas that are not named, on which an own one may build, are
-    borrowed as well where they are not green.
+    `telling` hears of each kata before it is tested. `further` has the further clauses that are needed, by address: a
+    kata that lacks one is not taken. Katas that are not named, on which an own one may build, are borrowed as well
+    where they are not green.
     """
     needed, pieces = set(addresses), Pieces()
     for one in standings():
@@ -77,11 +88,14 @@ def own_where_green(addresses: Iterable[str], telling: Callable[[Kata], None] = 
                 state = DONE if test(kata).outcome == GREEN else STARTED
             if state == STARTED:
                 why = reason(kata)
-        if state not in FINISHED:
+        lacks = lacking(kata, further.get(kata.address, ())) if state in FINISHED else []
+        if state not in FINISHED or lacks:
             pieces.rooms[kata.address] = SOLUTIONS
         if kata.address not in needed:
             continue
-        if state in FINISHED:
+        if lacks:
+            pieces.lacking[kata] = lacks
+        elif state in FINISHED:
             pieces.own.append(kata)
         elif state in (NOT_STARTED, MISSING):
             pieces.borrowed.append(kata)
@@ -90,9 +104,17 @@ def own_where_green(addresses: Iterable[str], telling: Callable[[Kata], None] = 
     return pieces
 
 
+def lacking(kata: Kata, further: Sequence[str]) -> list[str]:
+    """Which of some further clauses do not hold in a green kata. What was not tested is tested now."""
+    if any(last_verdict(kata).get("clauses", {}).get(slug, UNTESTED) == UNTESTED for slug in further):
+        test(kata)
+    marks = last_verdict(kata).get("clauses", {})
+    return [slug for slug in further if marks.get(slug) not in (PASSED, SKIPPED)]
+
+
 def test(kata: Kata) -> Verdict:
     """The verdict on a kata, remembered as that of `dojo test`."""
-    verdict = run(Request(kata, unfinished(kata)))
+    verdict = run(Request(kata, unfinished(kata), tiers=OFFER))
     memory.remember(verdict)
     return verdict
 

@@ -47,7 +47,7 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def of_gpt2(path: Path, device: str) -> Speaker:
     """GPT-2 from a safetensors file in Hugging Face's layout. Raises DojoError where it is none."""
-    tokenizer, config = tokens.gpt2(), config_of(path)
+    tokenizer, config = tokens.gpt2().tokenizer, config_of(path)
     model = _built(config)
     try:
         pieces.module(WEIGHTS).load_gpt2_weights(model, path)

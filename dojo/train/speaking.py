@@ -1,5 +1,6 @@
 """A trained model speaks: token by token, as soon as each character is whole."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -38,16 +39,18 @@ class Speaker:
     ) -> Iterator[str]:
         """What the model says after a prompt, in parts, until it has said so many tokens or ends its text."""
         device = next(self.model.parameters()).device
-        generator = torch.Generator(device)
-        generator.manual_seed(seed) if seed is not None else generator.seed()
-        how: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+        seeds = random.Random(seed)
         end = self.tokenizer.encode(END_OF_TEXT)[0]
+        most = None if top_k is None else min(top_k, end + 1)
+        how: dict[str, Any] = {"temperature": temperature, "top_k": most, "top_p": top_p}
         ids, only = self._begin(prompt)
         row = torch.tensor([ids], device=device)
         said: list[int] = []
         told = "" if only is None else " "  # the space that the prompt has already
         for _ in range(tokens):
-            row = self._next(row, only, how)
+            with torch.random.fork_rng():  # a generator of its own is a further clause of sampling
+                torch.manual_seed(seeds.getrandbits(63))
+                row = self._next(row, only, how)
             only = None
             if int(row[0, -1]) == end:
                 break

@@ -1,5 +1,8 @@
 """From a text to files of token ids: a tokenizer of the run's own, or that of GPT-2."""
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,40 +17,64 @@ from dojo.train.runs import Run
 from dojo.train.settings import GPT2, Settings
 
 
-def tokenizer_for(text: Text, settings: Settings) -> Any:
-    """The tokenizer of a run, made of the katas that are served."""
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a tokenizer is made of: the bytes of each id, the last of which is the end of text, and the merges."""
+
+    vocab: dict[int, bytes]
+    merges: list[tuple[bytes, bytes]]
+
+    @property
+    def tokenizer(self) -> Any:
+        """The kata's tokenizer. Only what its core asks for is used: dojo keeps the vocabulary by itself."""
+        return pieces.module("text/bpe_tokenizer").BPETokenizer(self.vocab, self.merges, [END_OF_TEXT])
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON. Raises CannotSave."""
+        content = {
+            "vocab": {token_id: token.hex() for token_id, token in self.vocab.items()},
+            "merges": [[left.hex(), right.hex()] for left, right in self.merges],
+        }
+        store.replace(path, json.dumps(content).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """What `save` wrote. Raises DojoError where it cannot be read."""
+        try:
+            content = json.loads(path.read_bytes())
+            vocab = {int(token_id): bytes.fromhex(token) for token_id, token in content["vocab"].items()}
+            return cls(vocab, [(bytes.fromhex(left), bytes.fromhex(right)) for left, right in content["merges"]])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DojoError(f"{store.shown(path)} cannot be loaded: {error}") from None
+
+
+def vocabulary_for(text: Text, settings: Settings) -> Vocabulary:
+    """The vocabulary of a run, trained by the kata that is served, or GPT-2's."""
     if settings.tokenizer == GPT2:
         return gpt2()
-    kata = pieces.module("text/bpe_tokenizer")
     train_bpe = pieces.module("text/bpe_training").train_bpe
-    return kata.BPETokenizer(*train_bpe(text.text, settings.vocab_size, [END_OF_TEXT]), [END_OF_TEXT])
+    vocab, merges = train_bpe(text.text, settings.vocab_size - 1)
+    return Vocabulary(vocab | {max(vocab) + 1: END_OF_TEXT.encode()}, merges)
 
 
-def gpt2() -> Any:
-    """The tokenizer of GPT-2. Raises DojoError where its vocabulary is not on this machine."""
+def gpt2() -> Vocabulary:
+    """The vocabulary of GPT-2. Raises DojoError where it is not on this machine."""
     try:
-        return pieces.module("text/bpe_tokenizer").BPETokenizer.from_ranks(vocabulary.ranks(), {END_OF_TEXT: 50_256})
+        vocab = {token_id: token for token, token_id in vocabulary.ranks().items()}
+        return Vocabulary(vocab | {len(vocab): END_OF_TEXT.encode()}, vocabulary.merges())
     except FileNotFoundError as error:
         raise DojoError(str(error)) from None
 
 
 def tokenizer_of(run: Run) -> Any:
-    """The tokenizer of a run, as it was saved. Raises DojoError where it cannot be loaded."""
-    try:
-        return pieces.module("text/bpe_tokenizer").BPETokenizer.load(run.tokenizer)
-    except (OSError, ValueError) as error:
-        raise DojoError(f"{store.shown(run.tokenizer)} cannot be loaded: {error}") from None
+    """The tokenizer of a run, from the vocabulary that was saved. Raises DojoError where it cannot be loaded."""
+    return Vocabulary.load(run.tokenizer).tokenizer
 
 
-def vocab_size_of(tokenizer: Any) -> int:
-    """How many ids a tokenizer has: its end-of-text token is the last one."""
-    return int(tokenizer.encode(END_OF_TEXT)[0]) + 1
-
-
-def write(run: Run, text: Text, tokenizer: Any, settings: Settings) -> None:
+def write(run: Run, text: Text, made_of: Vocabulary, settings: Settings) -> None:
     """Write the ids of a text, those to learn from and those held out. Raises CannotSave, and DojoError."""
-    dtype = np.uint16 if vocab_size_of(tokenizer) <= 2**16 else np.uint32
-    ids = np.fromiter(tokenizer.encode_iterable(text.text.splitlines(keepends=True)), dtype)
+    dtype = np.uint16 if max(made_of.vocab) < 2**16 else np.uint32
+    ids = np.array(made_of.tokenizer.encode(text.text), dtype)
     border = round(len(ids) * (1 - settings.held_out))
     least = settings.context_length + 1
     windows = (border - 1) // settings.context_length
@@ -61,7 +88,7 @@ def write(run: Run, text: Text, tokenizer: Any, settings: Settings) -> None:
     try:
         np.save(run.learned, ids[:border])
         np.save(run.held_out, ids[border:])
-        tokenizer.save(run.tokenizer)
+        made_of.save(run.tokenizer)
     except OSError as error:
         raise store.unwritten(run.folder, error) from None
 

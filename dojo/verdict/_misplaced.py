@@ -3,8 +3,8 @@
 import ast
 import difflib
 
-from dojo import ROOT
 from dojo.catalog import specification
+from dojo.catalog.curriculum import Place
 from dojo.system.files import read_regular
 
 
@@ -106,7 +106,7 @@ def learners_source(address: str) -> str:
 
 def learners_bytes(address: str) -> bytes:
     try:
-        return read_regular(ROOT / "katas" / f"{address}.py")
+        return read_regular(Place(address).stub)
     except OSError:
         return b""
 

@@ -16,6 +16,8 @@ from typing import NoReturn, TextIO
 
 import pytest
 
+from dojo.verdict.explain import NobodyThere
+
 LARGEST_FILE = 1 << 29  # 512 MB: what a test prints lies in a file that the parent cannot see on every system
 GRACE = 5
 SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
@@ -48,10 +50,6 @@ def limit(deadline: float) -> None:
         hard = resource.getrlimit(what)[1]
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-
-
-class NobodyThere(Exception):
-    """Code under test waits for somebody to type. Its text is the call."""
 
 
 def refuse(call: str) -> Callable[..., NoReturn]:

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from dojo.catalog.mistakes import mistakes_of, reach_of
+from dojo.catalog.specification import core_clauses
 from dojo.serving.annotations import unchecked
 from dojo.serving.finder import rooms, served
 from dojo.verdict._probe_cache import recalled
@@ -51,7 +52,7 @@ class Named:
 def diagnosis(address: str, probe: Probe) -> Named:
     """The known mistakes that the served kata shows. It takes as long as the probe takes."""
     kata = importlib.import_module("katas." + address.replace("/", "."))
-    return named(answers(kata, probe), prepared(address, probe))
+    return identified(address, answers(kata, probe), prepared(address, probe))
 
 
 def prepared(address: str, probe: Probe) -> Groups:
@@ -85,10 +86,29 @@ def grouped(theirs: Mapping[str, Parts]) -> dict[str, list[tuple[Any, list[str]]
     return groups
 
 
+def identified(address: str, mine: Parts, groups: Groups) -> Named:
+    """The mistakes that explain what was seen of the core, or, where nothing is wrong there, of everything.
+
+    Somebody who wrote the book's class with one mistake lacks what is further, too, and that is no second mistake.
+    """
+    core, breaks = core_clauses(address), {name: mistake["breaks"] for name, mistake in mistakes_of(address).items()}
+    about_core = {
+        part: mine[part]
+        for part, results in groups.items()
+        if part in mine and any(breaks.get(n) in core for _, names in results if REFERENCE not in names for n in names)
+    }
+    return named(about_core, groups) if differing(about_core, groups) else named(mine, groups)
+
+
+def differing(mine: Parts, groups: Groups) -> list[str]:
+    """The parts that prove something and are not what the reference gives."""
+    return [p for p in mine if counts(mine[p]) and REFERENCE not in _names_that_give(mine[p], groups.get(p, ()))]
+
+
 def named(mine: Parts, groups: Groups) -> Named:
     """The mistakes that explain what was seen, by the rules above."""
     agree = {part: _names_that_give(mine[part], groups.get(part, ())) for part in mine if counts(mine[part])}
-    differs = [part for part, names in agree.items() if REFERENCE not in names]
+    differs = differing(mine, groups)
     if not differs:
         return Named()
     whole = set.intersection(*(set(agree[part]) for part in differs))

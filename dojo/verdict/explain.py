@@ -16,7 +16,6 @@ from dojo.serving.finder import KataUnavailable, address_of, served_files
 from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, STAR, USES, NotAllowed
 from dojo.system.files import NotRegular
 from dojo.verdict._misplaced import line_of_empty, misplaced, missing_name, wrong_byte
-from dojo.verdict.child import NobodyThere
 
 UNWRITTEN, UNUSABLE, WRONG = "unwritten", "unusable", "wrong"
 WHY_NOT_ALLOWED = {
@@ -26,6 +25,10 @@ WHY_NOT_ALLOWED = {
     DETOUR: "A kata calls what it needs by its name.",
     STAR: "A kata names what it imports.",
 }
+
+
+class NobodyThere(Exception):
+    """Code under test waits for somebody to type. Its text is the call."""
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping
 
 
 def split_words(text: str) -> list[str]:
-    """Cut a text into its words, in their order; a sign is a word too.
+    """Split a text into words. A sign is a word too: "It's late--go!" is It, ', s, late, --, go, !.
 
     Clauses:
-        example  "It's late--go!" becomes ["It", "'", "s", "late", "--", "go", "!"].
-        white    White space, every character for which str.isspace() is true, ends a word and is dropped; no word is
-                 empty, and a text of white space alone has none.
-        signs    Each of the eleven characters , . : ; ? _ ! " ( ) ' is a word of its own, wherever it stands.
-        hyphens  Two hyphens side by side are a word of their own, taken from left to right: a---b becomes a, --, -b.
-        rest     What lies between these is one word, every character in it left as it is, a single hyphen too.
-        no-text  A text that is no str raises a TypeError that names its type and value, in encode too.
+        white-space  White space separates words and is dropped. No word is empty.
+        signs        Each of the eleven characters , . : ; ? _ ! " ( ) ' is a word of its own, wherever it stands.
+        hyphens      Two hyphens side by side are a word of their own. A single hyphen stays in its word.
+        unchanged    All other characters stay as they are, capitals and accents too.
+
+    Further clauses:
+        unicode-spaces  White space is every character for which str.isspace() is true, such as the no-break space.
 
     Not allowed: tiktoken, tokenizers, sentencepiece, transformers, nltk, spacy.
     Source: book section 2.2.
@@ -22,18 +22,18 @@ def split_words(text: str) -> list[str]:
 
 
 def build_vocab(words: Iterable[str]) -> dict[str, int]:
-    """Number the distinct words of a text, and make room for two that stand for something else.
+    """Number the distinct words of a text, and add two special words.
 
-    "<|endoftext|>" marks the border between two texts, "<|unk|>" takes the place of every unknown word.
+    "<|endoftext|>" separates two texts, and "<|unk|>" stands for every unknown word.
 
     Clauses:
-        sorted      The distinct words have the ids 0, 1, 2, ... in the order in which sorted() puts them, by code
-                    point, and the dict holds them in this order.
-        specials    After them come "<|endoftext|>" and then "<|unk|>", with the last two ids, each there once, whether
-                    or not they are among words.
-        iterable    words is any iterable of str, also one that can be read only once, and is not changed.
-        one-string  A single str as words raises a TypeError that names it.
-        no-word     A word that is no str raises a TypeError that names its type and value.
+        sorted   The distinct words have the ids 0, 1, 2, ... in the order of sorted().
+        special  After them, "<|endoftext|>" and "<|unk|>" have the last two ids, in this order.
+
+    Further clauses:
+        special-once  A special word that is among words has one id, one of the last two.
+        iterable      words may be any iterable of str, also one that can be read only once.
+        one-string    A single str as words raises a TypeError that names it.
 
     Source: book sections 2.3 and 2.4.
     """
@@ -43,22 +43,19 @@ def build_vocab(words: Iterable[str]) -> dict[str, int]:
 class WordTokenizer:
     """Turn a text into the ids of its words, and ids into a text.
 
-    `vocab` maps each word to its id; ids are any int, in any order, with or without gaps.
+    `vocab` maps each word to its id. The ids may be any int.
 
     Clauses:
-        known    encode gives the id of each word that split_words finds, in their order.
-        joined   decode takes any iterable of ids, and puts one space between each two of their words.
-        closed   From the joined text all white space right before one of , . : ; ? ! " ( ) ' is removed, and nothing
-                 else: not what stands before _ or --, and not what stands after a sign.
+        encoded  encode gives the id in vocab of each word that split_words finds, in their order.
         unknown  A word that is not in vocab becomes the id of "<|unk|>".
-        marker   "<|endoftext|>" and "<|unk|>" are found as words, like any other: in end.<|endoftext|>Next, where
-                 split_words finds the word <|endoftext|>Next, the marker is not.
-        again    encode gives the same ids for a text and for what decode makes of its ids.
-        own      The tokenizer keeps a copy of vocab: it changes nothing in the caller's, nor does a later change there
-                 reach it.
-        no-unk   Where vocab has no "<|unk|>", an unknown word makes encode raise a ValueError that names it.
-        no-id    An id that is not in vocab makes decode raise a ValueError that names it.
-        twice    A vocab with one id for two words is refused with a ValueError that names the id and both words.
+        joined   decode puts one space between the words of its ids.
+        closed   decode removes the white space before each of , . : ; ? ! " ( ) ' and no other.
+
+    Further clauses:
+        copied       The tokenizer keeps a copy of vocab.
+        no-unknown   Without "<|unk|>" in vocab, an unknown word raises a ValueError that names it.
+        unknown-id   decode raises a ValueError that names an id that is not in vocab.
+        repeated-id  A vocab in which two words have one id raises a ValueError that names the id.
 
     Source: book sections 2.3 and 2.4.
     """

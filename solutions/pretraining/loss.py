@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,127 +9,105 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from katas.modes import eval_mode
+
 
 def cross_entropy(
     logits: Float[Tensor, "*axes vocab_size"], targets: Int[Tensor, "*axes"], ignore_index: int = -100
 ) -> Float[Tensor, ""]:
-    """Tell how surprised a model is by the tokens that really came, in nats per token.
+    """The mean loss of a model's predictions, in nats per token.
 
-    Axes: any number of them before vocab_size, none too. Each target is the id of a token, int64. Any floating dtype.
-    The log_softmax of foundations/softmax may be imported; what is not allowed below is PyTorch's.
+    Each target is the id of the token that came next. There may be any number of axes before vocab_size. Write the
+    log-softmax here, or import your own from foundations/softmax.
 
     Clauses:
-        example    Logits 0 and ln 3 are probabilities of 1/4 and 3/4: target 0 costs ln 4, target 1 costs ln 4 - ln 3.
-        uniform    Equal logits cost ln(vocab_size), whatever the target.
-        agrees     The loss is the mean of -ln p over all targets, where p is the softmax of a target's line of logits,
-                   along the last axis, at that target.
-        ignored    A target equal to ignore_index, which may be any int, counts neither in the sum nor in the number
-                   that divides it, whatever its logits are, nan among them.
-        nothing    If no target counts, the loss is nan.
-        stable     Logits of 10 000 and of -10 000 cost what they cost on paper; a logit of -inf is a probability of 0,
-                   which costs inf at the target and changes nothing elsewhere.
-        gradients  The logits get the gradients of that formula, finite ones also beside a logit of -inf.
-        dtype      The loss has the dtype of logits, with that dtype's precision, also in float16 for 20 000 targets and
-                   for a vocabulary of 100 000.
-        pure       Neither logits nor targets are changed.
-        shapes     If targets do not have the shape of logits without vocab_size, a ValueError names both shapes.
-        range      A target that counts, and is below 0 or not below vocab_size, raises a ValueError that names it and
-                   vocab_size.
+        example         Logits 0 and ln 3 are probabilities of 1/4 and 3/4: target 0 costs ln 4, target 1 ln 4 - ln 3.
+        formula         The loss is the mean over all targets of -ln p, where p is the softmax of the logits over the
+                        last axis, at the target.
+        ignored         A target equal to ignore_index counts neither in the sum nor in the number that divides it.
+        gradients       The gradients of the logits are those of this formula.
+
+    Further clauses:
+        nothing         If every target is ignored, the loss is nan.
+        ignored-logits  The logits at an ignored target change nothing, even if they are nan.
+        extreme         Logits of 10 000 and -10 000 give the exact loss, and neither inf nor nan.
+        dtype           The loss has the dtype of the logits, with its precision.
+        pure            A call changes neither the logits nor the targets.
+        shapes          Targets whose shape is not that of the logits without vocab_size raise a ValueError that names
+                        both shapes.
 
     Not allowed: cross_entropy, CrossEntropyLoss, nll_loss, NLLLoss, log_softmax, LogSoftmax,
         AdaptiveLogSoftmaxWithLoss.
     Source: book section 5.1.2; Shannon 1948.
     """
-    vocab_size = logits.shape[-1]
     if targets.shape != logits.shape[:-1]:
         raise ValueError(f"targets of shape {tuple(targets.shape)} do not fit logits of shape {tuple(logits.shape)}")
     counted = targets != ignore_index
-    tokens = targets[counted]
-    outside = tokens[tokens != tokens.clamp(0, vocab_size - 1)]
-    if len(outside) > 0:
-        raise ValueError(f"target {outside[0]} does not fit a vocab_size of {vocab_size}")
-
-    # Logits are the largest tensor of a training step, so they are copied once: as powers, of at most exp(0).
-    top = logits.detach().amax(dim=-1, keepdim=True)  # (*axes, 1)
-    powers = (logits - top).exp_()
-    chosen = logits.gather(-1, targets.where(counted, 0)[..., None])  # (*axes, 1)
-
-    wide = torch.promote_types(logits.dtype, torch.float32)  # long sums are too much for half precision
-    losses = powers.sum(dim=-1, dtype=wide).log() - (chosen - top).squeeze(-1)  # (*axes)
-    return (losses.where(counted, 0).sum() / counted.sum()).to(logits.dtype)
+    logits, targets = logits[counted], targets[counted]  # (counted, vocab_size), (counted,)
+    # Softmax does not change when a number is subtracted from all logits, and exp() does not overflow at 0 or below.
+    logits = logits - logits.amax(dim=-1, keepdim=True)
+    log_probabilities = logits - logits.exp().sum(dim=-1, keepdim=True).log()
+    return -log_probabilities.gather(-1, targets[:, None]).mean()
 
 
 def perplexity(loss: float | Float[Tensor, ""]) -> float | Float[Tensor, ""]:
-    """Tell among how many equally likely tokens one would choose to be surprised as much as by a loss in nats.
+    """The number of equally likely tokens among which a choice costs as much as a loss in nats.
 
     Clauses:
-        choices   A loss of ln 8 is a perplexity of 8: it is exp(loss), a float for a float, and for a tensor a tensor,
-                  with its gradient.
-        overflow  A float whose exp is more than a float can hold, such as 1 000.0, gives inf and no error.
+        perplexity      The perplexity is exp(loss), so a loss of ln 8 gives 8.
+
+    Further clauses:
+        float           A float gives a float, which is inf where exp(loss) is too large for one.
 
     Source: book section 5.1.2; Jelinek et al. 1977.
     """
     if isinstance(loss, Tensor):
         return loss.exp()
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return math.inf
+    return torch.tensor(loss, dtype=torch.float64).exp().item()
 
 
 def batch_loss(
     model: nn.Module, inputs: Int[Tensor, "batch tokens"], targets: Int[Tensor, "batch tokens"]
 ) -> Float[Tensor, ""]:
-    """The loss of a model on one batch, to learn from: the model gives logits (batch, tokens, vocab_size) for inputs.
+    """The loss of a model on one batch. The model maps ids (batch, tokens) to logits (batch, tokens, vocab_size).
 
     Clauses:
-        batch   The result is the cross-entropy of model(inputs) and targets, from one call of the model, in the mode
-                that it is in; the parameters can get their gradients from it.
-        device  Inputs and targets are moved to the device of the model's first parameter; for a model without
-                parameters they stay where they are.
+        batch           The loss is the cross_entropy of model(inputs) and targets, and the model's parameters can get
+                        gradients from it.
+        mode            The model is called in the mode, training or eval, that it is in.
+
+    Further clauses:
+        device          Inputs and targets are moved to the device of the model's parameters.
 
     Source: book section 5.1.3.
     """
-    parameter = next(model.parameters(), None)
-    if parameter is not None:
+    for parameter in model.parameters():
         inputs, targets = inputs.to(parameter.device), targets.to(parameter.device)
+        break
     return cross_entropy(model(inputs), targets)
 
 
 def mean_loss(model: nn.Module, loader: Iterable[Any], num_batches: int | None = None) -> float:
-    """The loss of a model on the batches of a loader, to look at: each batch is a pair of inputs and targets.
+    """The loss of a model on the batches of a loader, as a float. A batch is a pair of inputs and targets.
 
     Clauses:
-        weighted  The result is a float: the mean over all targets of all batches that are not -100, as if they were
-                  one batch, so that each of them weighs the same.
-        first     Only the first num_batches batches are taken from the loader, which needs no length; all of them are,
-                  if num_batches is None or more than there are.
-        empty     A batch without a target that counts adds nothing; if there is no other, or no batch at all, or if
-                  num_batches is 0, the result is nan.
-        quiet     Meanwhile every submodule is in eval mode, and no gradients are recorded; gradients that the
-                  parameters already have stay as they are.
-        modes     Afterwards, also after an error, every submodule is in the mode it was in, and gradients are recorded
-                  as before.
-        random    Afterwards, also after an error, the global random states are what they were: Python's, and torch's
-                  on the CPU and on CUDA devices that are in use.
+        mean            For batches of the same size, the result is the mean of their losses.
+        num-batches     Only the first num_batches batches count; with None all of them do.
+        eval-mode       The model is in eval mode meanwhile, so dropout is off.
+
+    Further clauses:
+        weighted        Each target that is not -100 has the same weight, as if all batches were one.
+        no-grad         No gradients are recorded meanwhile.
+        modes           Afterwards every submodule is in the mode in which it was before.
+        random          Afterwards torch's random state is what it was before.
 
     Source: book section 5.1.3.
     """
-    modes = {module: module.training for module in model.modules()}
-    state = random.getstate()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    total, tokens = 0.0, 0
-    try:
-        model.eval()
-        # A loader that shuffles draws from the global random state as soon as it is iterated over.
-        with torch.no_grad(), torch.random.fork_rng(devices):
-            for inputs, targets in itertools.islice(loader, num_batches):
-                counted = int((targets != -100).sum())
-                if counted > 0:
-                    total += batch_loss(model, inputs, targets).item() * counted
-                    tokens += counted
-    finally:
-        random.setstate(state)
-        for module, training in modes.items():
-            module.training = training
-    return total / tokens if tokens > 0 else math.nan
+    total, count = 0.0, 0
+    with eval_mode(model), torch.no_grad(), torch.random.fork_rng():  # a loader that shuffles draws random numbers
+        for inputs, targets in itertools.islice(loader, num_batches):
+            counted = int((targets != -100).sum())
+            if counted > 0:
+                total += batch_loss(model, inputs, targets).item() * counted
+                count += counted
+    return total / count if count > 0 else math.nan

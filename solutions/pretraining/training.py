@@ -15,7 +15,7 @@ from torch.utils.data import RandomSampler
 from katas.modes import eval_mode
 
 from .loss import batch_loss, mean_loss
-from .optimizer import clip_grad_norm
+from .schedule import clip_grad_norm
 
 
 @dataclass

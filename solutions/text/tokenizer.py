@@ -1,82 +1,69 @@
 """Kata: a tokenizer of words. The why, a figure and hints: docs/text/tokenizer.md."""
 
 import re
-import reprlib
 from collections.abc import Iterable, Mapping
 
 _END_OF_TEXT, _UNKNOWN = "<|endoftext|>", "<|unk|>"
 
-# A double hyphen, or a sign, or a run of what is neither of them nor white space.
-_WORD = re.compile(r"""--|[,.:;?_!"()']|(?:(?!--)[^\s,.:;?_!"()'])+""")
-_WHITE_BEFORE_SIGN = re.compile(r"""\s+(?=[,.:;?!"()'])""")
-
 
 def split_words(text: str) -> list[str]:
-    """Cut a text into its words, in their order; a sign is a word too.
+    """Split a text into words. A sign is a word too: "It's late--go!" is It, ', s, late, --, go, !.
 
     Clauses:
-        example  "It's late--go!" becomes ["It", "'", "s", "late", "--", "go", "!"].
-        white    White space, every character for which str.isspace() is true, ends a word and is dropped; no word is
-                 empty, and a text of white space alone has none.
-        signs    Each of the eleven characters , . : ; ? _ ! " ( ) ' is a word of its own, wherever it stands.
-        hyphens  Two hyphens side by side are a word of their own, taken from left to right: a---b becomes a, --, -b.
-        rest     What lies between these is one word, every character in it left as it is, a single hyphen too.
-        no-text  A text that is no str raises a TypeError that names its type and value, in encode too.
+        white-space  White space separates words and is dropped. No word is empty.
+        signs        Each of the eleven characters , . : ; ? _ ! " ( ) ' is a word of its own, wherever it stands.
+        hyphens      Two hyphens side by side are a word of their own. A single hyphen stays in its word.
+        unchanged    All other characters stay as they are, capitals and accents too.
+
+    Further clauses:
+        unicode-spaces  White space is every character for which str.isspace() is true, such as the no-break space.
 
     Not allowed: tiktoken, tokenizers, sentencepiece, transformers, nltk, spacy.
     Source: book section 2.2.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a str, not {type(text).__name__} {reprlib.repr(text)}")
-    return _WORD.findall(text)
+    # A group in the pattern keeps what the text is split at.
+    parts = re.split(r"""([,.:;?_!"()']|--|\s)""", text)
+    return [part for part in parts if part.strip()]
 
 
 def build_vocab(words: Iterable[str]) -> dict[str, int]:
-    """Number the distinct words of a text, and make room for two that stand for something else.
+    """Number the distinct words of a text, and add two special words.
 
-    "<|endoftext|>" marks the border between two texts, "<|unk|>" takes the place of every unknown word.
+    "<|endoftext|>" separates two texts, and "<|unk|>" stands for every unknown word.
 
     Clauses:
-        sorted      The distinct words have the ids 0, 1, 2, ... in the order in which sorted() puts them, by code
-                    point, and the dict holds them in this order.
-        specials    After them come "<|endoftext|>" and then "<|unk|>", with the last two ids, each there once, whether
-                    or not they are among words.
-        iterable    words is any iterable of str, also one that can be read only once, and is not changed.
-        one-string  A single str as words raises a TypeError that names it.
-        no-word     A word that is no str raises a TypeError that names its type and value.
+        sorted   The distinct words have the ids 0, 1, 2, ... in the order of sorted().
+        special  After them, "<|endoftext|>" and "<|unk|>" have the last two ids, in this order.
+
+    Further clauses:
+        special-once  A special word that is among words has one id, one of the last two.
+        iterable      words may be any iterable of str, also one that can be read only once.
+        one-string    A single str as words raises a TypeError that names it.
 
     Source: book sections 2.3 and 2.4.
     """
     if isinstance(words, str):
-        raise TypeError(f"words must be many str, not the single str {reprlib.repr(words)}")
-    distinct = set()
-    for word in words:
-        if not isinstance(word, str):
-            raise TypeError(f"a word must be a str, not {type(word).__name__} {reprlib.repr(word)}")
-        distinct.add(word)
-    specials = [_END_OF_TEXT, _UNKNOWN]
-    return {word: token_id for token_id, word in enumerate(sorted(distinct.difference(specials)) + specials)}
+        raise TypeError(f"words is one str, {words!r}, and not an iterable of words")
+    special = [_END_OF_TEXT, _UNKNOWN]
+    return {word: token_id for token_id, word in enumerate(sorted(set(words) - set(special)) + special)}
 
 
 class WordTokenizer:
     """Turn a text into the ids of its words, and ids into a text.
 
-    `vocab` maps each word to its id; ids are any int, in any order, with or without gaps.
+    `vocab` maps each word to its id. The ids may be any int.
 
     Clauses:
-        known    encode gives the id of each word that split_words finds, in their order.
-        joined   decode takes any iterable of ids, and puts one space between each two of their words.
-        closed   From the joined text all white space right before one of , . : ; ? ! " ( ) ' is removed, and nothing
-                 else: not what stands before _ or --, and not what stands after a sign.
+        encoded  encode gives the id in vocab of each word that split_words finds, in their order.
         unknown  A word that is not in vocab becomes the id of "<|unk|>".
-        marker   "<|endoftext|>" and "<|unk|>" are found as words, like any other: in end.<|endoftext|>Next, where
-                 split_words finds the word <|endoftext|>Next, the marker is not.
-        again    encode gives the same ids for a text and for what decode makes of its ids.
-        own      The tokenizer keeps a copy of vocab: it changes nothing in the caller's, nor does a later change there
-                 reach it.
-        no-unk   Where vocab has no "<|unk|>", an unknown word makes encode raise a ValueError that names it.
-        no-id    An id that is not in vocab makes decode raise a ValueError that names it.
-        twice    A vocab with one id for two words is refused with a ValueError that names the id and both words.
+        joined   decode puts one space between the words of its ids.
+        closed   decode removes the white space before each of , . : ; ? ! " ( ) ' and no other.
+
+    Further clauses:
+        copied       The tokenizer keeps a copy of vocab.
+        no-unknown   Without "<|unk|>" in vocab, an unknown word raises a ValueError that names it.
+        unknown-id   decode raises a ValueError that names an id that is not in vocab.
+        repeated-id  A vocab in which two words have one id raises a ValueError that names the id.
 
     Source: book sections 2.3 and 2.4.
     """
@@ -84,19 +71,18 @@ class WordTokenizer:
     def __init__(self, vocab: Mapping[str, int]) -> None:
         self._ids = dict(vocab)
         self._words: dict[int, str] = {}
-        for word, token_id in self._ids.items():
+        for word, token_id in vocab.items():
             if token_id in self._words:
                 raise ValueError(f"{self._words[token_id]!r} and {word!r} both have the id {token_id}")
             self._words[token_id] = word
 
     def encode(self, text: str) -> list[int]:
-        unknown = self._ids.get(_UNKNOWN)
         ids = []
         for word in split_words(text):
-            token_id = self._ids.get(word, unknown)
-            if token_id is None:
-                raise ValueError(f"the word {word!r} is not in vocab, nor is {_UNKNOWN!r}")
-            ids.append(token_id)
+            known = word if word in self._ids else _UNKNOWN
+            if known not in self._ids:
+                raise ValueError(f"{word!r} is not in vocab, and neither is {_UNKNOWN!r}")
+            ids.append(self._ids[known])
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -105,4 +91,4 @@ class WordTokenizer:
             if token_id not in self._words:
                 raise ValueError(f"the id {token_id} is not in vocab")
             words.append(self._words[token_id])
-        return _WHITE_BEFORE_SIGN.sub("", " ".join(words))
+        return re.sub(r"""\s+([,.:;?!"()'])""", r"\1", " ".join(words))

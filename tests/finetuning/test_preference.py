@@ -92,12 +92,12 @@ def probe(kata):
         exact = by_places(given[0].logits.detach().double(), targets, given[3])
         return str(seen.dtype) if what == "dtype" else bool(torch.allclose(seen.double(), exact, rtol=1e-5))
 
-    def outcome(call):
-        """What came, or which error."""
+    def outcome(call, instead=""):
+        """What came, or which error, or what stands for any error."""
         try:
             return call()
         except Exception as error:
-            return type(error).__name__
+            return instead or type(error).__name__
 
     def loss(*four, **more):
         return kata.dpo_loss(*(four or pairs(5)), **more)
@@ -132,7 +132,7 @@ def probe(kata):
         "whether a gradient flows": lambda: summed().requires_grad,
         "sums of bfloat16": lambda: kata.sequence_log_prob(*case(torch.ones(40, 9), torch.bfloat16)).float(),
         "targets of -100": lambda: outcome(
-            lambda: kata.sequence_log_prob(*case()[:2], case()[2].where(MASK, -100), MASK)
+            lambda: kata.sequence_log_prob(*case()[:2], case()[2].where(MASK, -100), MASK), "an error"
         ),
         "mask of ints": lambda: kata.sequence_log_prob(*case()[:3], MASK.long()),
         "mask of floats": lambda: kata.sequence_log_prob(*case()[:3], MASK.float()),
@@ -154,7 +154,8 @@ def probe(kata):
         **{f"another shape of {name}": lambda p=place: outcome(
             lambda: loss(*[torch.zeros(1) if at == p else one for at, one in enumerate(pairs(5))]))
            for place, name in enumerate(FOUR) if place},
-        **{f"beta of {beta}": lambda beta=beta: outcome(lambda: loss(beta=beta)) for beta in (0, -0.1, NAN)},
+        **{f"beta of {beta}": lambda beta=beta: outcome(lambda: [loss(beta=beta)] and "accepted")
+           for beta in (0, -0.1, NAN)},
     }  # fmt: skip
 
 

@@ -25,5 +25,7 @@ def results():
 def test_the_books_way_passes_the_core(results, address):
     result, core = results[address], specification.core_clauses(address)
     assert not result.ended, result.ended
-    assert {clause for clause in result.clauses.values() if clause in core} == {*core}, "not every core clause was tested"
+    assert {clause for clause in result.clauses.values() if clause in core} == {*core}, (
+        "not every core clause was tested"
+    )
     assert [test for test in result.failed if result.clauses[test] in core] == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dojo.catalog import curriculum
+from dojo.catalog import curriculum, estimate
 from dojo.catalog.curriculum import Kata, NoCurriculum, UnknownKata
 
 LIST = """
@@ -167,3 +167,14 @@ def test_a_list_that_is_missing_or_damaged_says_so(listed):
 
 def test_a_kata_in_no_list_has_no_prerequisites(listed):
     assert curriculum.prerequisites(Kata("text/none", "None", "", 1)) == ()
+
+
+@pytest.mark.parametrize("kata", curriculum.katas(), ids=lambda kata: kata.address)
+def test_the_minutes_are_what_the_formula_gives(kata):
+    assert kata.minutes == estimate.minutes(kata)
+
+
+def test_the_short_route_is_short():
+    route = [kata for kata in curriculum.katas() if kata.route]
+    assert 10 <= len(route) <= 14
+    assert sum(kata.minutes for kata in route) < 8 * 60

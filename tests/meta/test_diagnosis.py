@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dojo.verdict import diagnosis
-from dojo.verdict.diagnosis import Named, answers, grouped, named, sentences
+from dojo.verdict.diagnosis import Named, answers, grouped, identified, named, sentences
 from dojo.verdict.results import CannotKeep, Raised, alike, kept, recovered
 
 THEIRS = {
@@ -35,6 +35,16 @@ THEIRS = {
 )
 def test_a_mistake_is_named_if_it_explains_all_that_differs(numbers, large, refusal, expected):
     assert named({"numbers": numbers, "large": large, "refusal": refusal}, grouped(THEIRS)) == expected
+
+
+def test_what_is_further_is_no_second_mistake(monkeypatch):
+    breaks = {"doubled": "twice", "doubled-when-small": "twice", "squared": "twice", "never-refused": "refusal"}
+    monkeypatch.setattr(diagnosis, "mistakes_of", lambda _: {name: {"breaks": slug} for name, slug in breaks.items()})
+    monkeypatch.setattr(diagnosis, "core_clauses", lambda _: {"twice": "The result is doubled."})
+    groups = grouped(THEIRS)
+    seen = {"numbers": 2, "large": 20, "refusal": "a learner's own"}
+    assert identified("toys/toy", seen, groups) == Named("doubled")
+    assert identified("toys/toy", {**THEIRS[""], "refusal": "nothing"}, groups) == Named("never-refused")
 
 
 def test_a_failed_test_names_only_mistakes_that_fail_this_very_test(monkeypatch):

@@ -123,6 +123,7 @@ def test_words_and_own_attributes_pass(source):
         "for name in ('weight', 'bias'):\n    getattr(layer, name).zero_()",
         "import os\npath = os.environ['HOME']",
         "import torch\nprint(torch.__version__)\nx._version",
+        "class C:\n    @classmethod\n    def load(cls):\n        self = cls.__new__(cls)\n        return self",
     ],
 )
 def test_what_only_looks_like_a_detour_passes(source):

@@ -47,7 +47,7 @@ def test_borrow_serves_one_kata_from_the_reference(shop):
 def test_a_mistake_is_edited_into_the_reference(shop):
     run = shop.run("pytest", "tests/toys", "--mistake", "toys/doubling:tripled")
     assert outcome(run) == "4 failed"
-    assert "your result is the one you get when the number is taken three times" in run.stdout
+    assert "Your result is the one you get when the number is taken three times." in run.stdout
 
 
 def test_a_hollow_kata_gives_nothing(shop):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dojo.catalog import specification
+from dojo.catalog import curriculum, specification
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def clauses_of(tmp_path, monkeypatch):
     def read(source):
         (tmp_path / "solutions").mkdir(exist_ok=True)
         (tmp_path / "solutions" / "toy.py").write_text(source, encoding="utf-8")
-        monkeypatch.setattr(specification, "ROOT", tmp_path)
+        monkeypatch.setattr(curriculum, "ROOT", tmp_path)
         forget()
         return specification.clauses("toy")
 

@@ -206,6 +206,7 @@ def save_misfit(path, case, kata_save=save_checkpoint):
     """Save what does not fit; what it is to be loaded into, and what the error names."""
     saving, loading, named = MISFITS[case]
     model, optimizer, *generator = saving()
+    optimizer.param_groups[0]["lr"] = 0.7
     kata_save(path, model, optimizer, STEP, *generator)
     return loading(), named
 

@@ -3,11 +3,9 @@
 import random
 from collections import Counter
 from itertools import pairwise
-from pydoc_data.topics import topics
 
 import pytest
 import regex
-import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,27 +16,14 @@ GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 SINGLE = [bytes([byte]) for byte in range(256)]
 
 FRAGMENTS = ["a", "b", "ab", " ", " the", "'s", "'ll", "\r\n", "\t", "42", "!?", "é", "e\u0301", "漢字", "👍🏽"]
-SPECIALS = ["<|end|>", "<|", "<|a.b|>", "[x](y)", "a*", "é?"]
-TIES = st.text("ab", max_size=16) | st.text("ab ", max_size=32)
 MIXED = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join)
-SIZES = st.integers(256, 280)
+FEW_LETTERS = st.text("ab", max_size=16) | st.text("ab ", max_size=32)
 ID = st.sampled_from([1, 2, 12, 21, 300])
 IDS = st.lists(ID, max_size=10)
 
 
-def cut(text, special_tokens):
-    """The parts of a text between its special tokens, found place by place."""
-    parts, start, at = [], 0, 0
-    while at < len(text):
-        if here := max((token for token in special_tokens if text.startswith(token, at)), key=len, default=""):
-            parts.append(text[start:at])
-            start = at + len(here)
-        at += len(here) or 1
-    return [*parts, text[start:]]
-
-
-def joined(piece, pair):
-    """A piece, as a list of byte strings, with the pair joined wherever it stands, from left to right."""
+def merged(piece, pair):
+    """A piece, as a list of byte strings, with every occurrence of the pair merged, found from the left."""
     result, at = [], 0
     while at < len(piece):
         width = 2 if tuple(piece[at : at + 2]) == pair else 1
@@ -47,110 +32,101 @@ def joined(piece, pair):
     return result
 
 
-def recounted(text, vocab_size, special_tokens=()):
-    """What training gives when every pair of every piece is counted anew before each merge."""
-    pieces = [found for part in cut(text, special_tokens) for found in regex.findall(GPT2, part)]
-    pieces, merges = [[bytes([byte]) for byte in piece.encode()] for piece in pieces], []
-    while 256 + len(merges) + len(special_tokens) < vocab_size:
+def recounted(text, most, ties=True):
+    """At most this many merges, by counting all pairs of all pieces before each; without ties, up to the first tie."""
+    pieces, merges = [[bytes([byte]) for byte in piece.encode()] for piece in regex.findall(GPT2, text)], []
+    while len(merges) < most:
         counts = Counter(pair for piece in pieces for pair in pairwise(piece))
-        if not counts:
+        commonest = [pair for pair, count in counts.items() if count == max(counts.values())]
+        if not commonest or (len(commonest) > 1 and not ties):
             break
-        most = max(counts.values())
-        merges.append(max(pair for pair, count in counts.items() if count == most))
-        pieces = [joined(piece, merges[-1]) for piece in pieces]
-    tokens = [*SINGLE, *(left + right for left, right in merges), *(token.encode() for token in special_tokens)]
-    return dict(enumerate(tokens)), merges
+        merges.append(max(commonest))
+        pieces = [merged(piece, merges[-1]) for piece in pieces]
+    return merges
 
 
 def probe(kata):
     """Small cases on which the known mistakes differ."""
 
-    def merged(ids, pair):
-        result = kata.merge_pair(ids, pair, 9)
-        return result, ids, result is ids
+    def merges(text, count, special_tokens=()):
+        return kata.train_bpe(text, 256 + count + len(special_tokens), special_tokens)[1]
 
-    def counted():
-        words = {(1, 1, 1, 2): 3, (2, 1, 1, 3): 1, (): 2, (3,): 5}
-        return kata.pair_counts(words), words
+    def vocab(text, vocab_size, special_tokens=()):
+        learned, _ = kata.train_bpe(text, vocab_size, special_tokens)
+        return {number: token for number, token in learned.items() if SINGLE[number : number + 1] != [token]}
 
-    def learned(text, vocab_size=300, special_tokens=()):
-        vocab, merges = kata.train_bpe(text, vocab_size, special_tokens)
-        return {
-            token_id: token for token_id, token in vocab.items() if SINGLE[token_id : token_id + 1] != [token]
-        }, merges
-
-    def twice():
-        special_tokens = ["<a>", "<abc>"]
-        return [learned("ab ab<abc>ab", 262, special_tokens) for _ in range(2)], special_tokens
-
-    def refused(*values, text="", vocab_size=300, special_tokens=()):
-        try:
-            return learned(text, vocab_size, special_tokens)
-        except Exception as error:
-            return type(error).__name__, [str(value) in str(error) for value in values]
+    def after(call, argument):
+        call(argument)
+        return argument
 
     return {
-        "counts": counted,
-        "counts of one piece": lambda: kata.pair_counts({(1, 2, 3, 4): 1}),
-        "merged": lambda: merged([1, 1, 1, 2, 1, 1, 3], (1, 1)),
-        "merged with longer numbers": lambda: merged([11, 2, 1, 21, 1, 2], (1, 2)),
-        "merged in two orders": lambda: merged([2, 1, 2, 3], (1, 2)),
-        "merged in vain": lambda: merged([1, 2, 3], (1, 1)),
-        "one merge": lambda: learned("he he hen", 257),
-        "three merges": lambda: learned("he he hen", 259),
-        "ties": lambda: learned("low lower lowest", 264),
-        "ties with a prefix": lambda: learned("ab1ab1ac1aba1xy1zz"),
-        "weights": lambda: learned("the then the other the then the", 266),
-        "runs": lambda: learned("aaaaaaa banana bananas", 270),
-        "changing neighbours": lambda: learned("aaabaaaaa"),
-        "rare": lambda: learned("hen"),
-        "words": lambda: learned(" It's  foo_bar2\t\tIT'S\n", 290),
-        "lines": lambda: learned("he hen\nhe he\n", 290),
-        "bytes": lambda: learned("Größe größer", 280),
-        "beyond Latin": lambda: learned("слово слова", 280),
-        "nothing": lambda: learned(""),
-        "room": lambda: learned("he he hen", 258, ("<b>", "<a>")),
-        "specials": lambda: learned("he<b>he<a>hen he", 262, ("<b>", "<a>")),
-        "left and right": lambda: learned("he<b>n he n", 262, ("<b>", "<a>")),
-        "word as special": lambda: learned(" hi  endho", 300, ("end",)),
-        "longest": lambda: learned("xbcdexbcde", 300, ("xb", "x", "xbc")),
-        "left to right": lambda: learned("abcde de", 300, ("bcd", "ab")),
-        "twice": twice,
-        "literal": lambda: learned("he<axb> hi", 300, ("<a.b>",)),
-        "too small": lambda: refused(200, 258, vocab_size=200, special_tokens=("<a>", "<b>")),
-        "too small by one": lambda: refused(257, 258, vocab_size=257, special_tokens=("<a>", "<b>")),
-        "repeated": lambda: [refused("<a>", special_tokens=["<a>", *more, "<a>"]) for more in ([], ["<b>"])],
-        "empty": lambda: refused(2, special_tokens=("<a>", "<b>", "")),
-        "one string": lambda: refused("<end>", text="hen", special_tokens="hen"),
-        "no string": lambda: refused("int", 7, text="he7he", special_tokens=("<a>", 7)),
-        "no text": lambda: refused("bytes", "b'low'", text=b"low"),
-        "surrogate": lambda: refused(5, text="größe\ud800"),
+        "counts": lambda: kata.pair_counts({(1, 2, 3, 4): 1}),
+        "counts of a run": lambda: kata.pair_counts({(1, 1, 1, 1, 1): 2, (1, 1): 1}),
+        "counts of two pieces": lambda: kata.pair_counts({(1, 2): 3, (2, 5): 1, (1, 2, 4): 2}),
+        "merged": lambda: kata.merge_pair([1, 2, 3, 1, 2, 2, 1, 2], (1, 2), 9),
+        "merged run": lambda: kata.merge_pair([1, 1, 1, 2], (1, 1), 9),
+        "merged digits": lambda: kata.merge_pair([11, 2, 1, 22], (1, 2), 9),
+        "two merges": lambda: merges("he he hen", 2),
+        "repeated words": lambda: merges(" hat hat hat it", 2),
+        "run": lambda: merges("aaaabaaaab", 3),
+        "old pair": lambda: merges("abcabcabcbcxa", 3),
+        "bytes": lambda: vocab("", 256),
+        "two bytes": lambda: merges("é é é", 1),
+        "accent and sign": lambda: sorted(merges("é.ab", 2)),
+        "accent and letter": lambda: merges("éa", 2),
+        "letter and digit": lambda: sorted(merges("a1 b", 1)),
+        "word and sign": lambda: sorted(merges("ab.", 1)),
+        "contraction": lambda: sorted(merges("x's", 1)),
+        "capitals": lambda: sorted(merges("AB ab Ab", 3)),
+        "capital contraction": lambda: sorted(merges("X'S yz", 2)),
+        "spaces": lambda: sorted(merges("a  b", 1)),
+        "lines": lambda: sorted(merges("\nb\nb\nb", 1)),
+        "ids": lambda: vocab("he he hen", 258),
+        "size": lambda: len(kata.train_bpe("he he he she", 258)[0]),
+        "size with a rare pair": lambda: len(kata.train_bpe("he", 257)[0]),
+        "tie": lambda: merges("ab1cd", 1),
+        "tie of bytes": lambda: merges("ac1ab1ab1abx1cx", 2),
+        "tie with a prefix": lambda: merges("aa1ab1ab1ac1aba", 3),
+        "specials": lambda: vocab("he he he hen hens henst", 260, ("<b>", "<a>")),
+        "cut": lambda: sorted(merges("zend ab", 1, ("end",))),
+        "around a special": lambda: sorted(merges("h<a>e bc", 2, ("<a>",))),
+        "special across words": lambda: merges("ab cd", 1, ("b c",)),
+        "space before a special": lambda: merges("h  end", 1, ("end",)),
+        "longest": lambda: sorted(merges("zzycd", 1, ("zz", "zzy"))),
+        "longest, in the other order": lambda: sorted(merges("zzycd", 1, ("zzy", "zz"))),
+        "three lengths": lambda: merges("zzyxcd", 1, ("zzy", "zz", "zzyx")),
+        "left to right": lambda: sorted(merges("abcd ef", 2, ("bcd", "ab"))),
+        "literal": lambda: sorted(merges("<xb>cd", 2, ("<.b>",))),
+        "words afterwards": lambda: after(kata.pair_counts, {(1, 2): 3}),
+        "ids afterwards": lambda: after(lambda ids: kata.merge_pair(ids, (1, 2), 9), [1, 2, 3]),
+        "same list": lambda: after(lambda ids: kata.merge_pair(ids, (5, 5), 9).append(7), [1, 2, 3]),
+        "specials afterwards": lambda: after(lambda tokens: kata.train_bpe("", 300, tokens), ["<a>", "<abc>", "<b>"]),
     }
 
 
 @clause("neighbours")
 def test_two_ids_side_by_side_are_a_pair():
     seen = pair_counts({(1, 2, 3): 1})
-    same(seen, {(1, 2): 1, (2, 3): 1}, "the piece 1, 2, 3 was counted: its pairs are (1, 2) and (2, 3)")
+    same(seen, {(1, 2): 1, (2, 3): 1}, "the pairs of the piece 1, 2, 3 were counted; they are (1, 2) and (2, 3)")
 
 
-@clause("overlap")
+@clause("neighbours")
 @pytest.mark.parametrize("length", [2, 3, 4, 7])
 def test_overlapping_pairs_all_count(length):
-    because = f"the id 1 stands {length} times in a row, so that {length - 1} of them have another right behind"
+    because = f"the pairs of a piece of {length} ones were counted; each one but the last is followed by another"
     same(pair_counts({(1,) * length: 1}), {(1, 1): length - 1}, because)
+
+
+@clause("neighbours")
+def test_two_pieces_have_no_pair_between_them():
+    because = "the pairs of the pieces 1, 2 and 3, 4 and 5 and an empty one were counted; only the first two have one"
+    same(pair_counts({(1, 2): 1, (3, 4): 1, (5,): 1, (): 1}), {(1, 2): 1, (3, 4): 1}, because)
 
 
 @clause("weighted")
 def test_a_piece_counts_as_often_as_it_occurs():
     seen = pair_counts({(1, 2): 3, (1, 2, 4): 2})
-    same(seen, {(1, 2): 5, (2, 4): 2}, "1, 2 occurs 3 times and 1, 2, 4 occurs 2 times")
-
-
-@clause("borders")
-def test_two_pieces_make_no_pair_between_them():
-    because = "of the pieces 1, 2 and 3, 4 and 5 and an empty one, only the first two hold a pair"
-    same(pair_counts({(1, 2): 1, (3, 4): 1, (5,): 1, (): 1}), {(1, 2): 1, (3, 4): 1}, because)
+    same(seen, {(1, 2): 5, (2, 4): 2}, "the piece 1, 2 occurs 3 times and the piece 1, 2, 4 occurs 2 times")
 
 
 @clause("weighted")
@@ -158,323 +134,260 @@ def test_two_pieces_make_no_pair_between_them():
 def test_counts_are_those_of_writing_every_piece_out(words):
     written_out = [word for word, times in words.items() for _ in range(times)]
     expected = Counter(word[at : at + 2] for word in written_out for at in range(len(word) - 1))
-    same(pair_counts(words), dict(expected), f"the words were {words}")
-
-
-@clause("kept")
-def test_counting_leaves_the_words_alone():
-    words = {(1, 2): 3, (1, 2, 4): 2}
-    seen = pair_counts(words)
-    same(words, {(1, 2): 3, (1, 2, 4): 2}, "words is another after its pairs were counted: it was changed in place")
-    same(seen, {(1, 2): 5, (2, 4): 2}, "words stayed as it was, but its pairs were counted wrong")
+    same(pair_counts(words), dict(expected), f"the pairs of {words} were counted")
 
 
 @clause("replaced")
 def test_every_occurrence_becomes_the_new_id():
     seen = merge_pair([1, 2, 3, 1, 2, 2, 1], (1, 2), 9)
-    same(seen, [9, 3, 9, 2, 1], "(1, 2) was to become 9 in 1, 2, 3, 1, 2, 2, 1, and what is not that pair was to stay")
+    same(seen, [9, 3, 9, 2, 1], "the pair (1, 2) was replaced by 9 in 1, 2, 3, 1, 2, 2, 1")
     seen = merge_pair([11, 2, 1, 22, 1, 2], (1, 2), 9)
-    same(seen, [11, 2, 1, 22, 9], "(1, 2) was to become 9 in 11, 2, 1, 22, 1, 2: 11 does not end in the id 1")
+    same(seen, [11, 2, 1, 22, 9], "the pair (1, 2) was replaced by 9 in 11, 2, 1, 22, 1, 2, where 11 is one id")
 
 
 @clause("leftmost")
 @pytest.mark.parametrize(("length", "expected"), [(2, [9]), (3, [9, 1]), (4, [9, 9]), (5, [9, 9, 1])])
-def test_occurrences_are_taken_from_the_left(length, expected):
-    because = f"(1, 1) was to become 9 in {length} ones: the first two make a 9, then one goes on behind them"
+def test_occurrences_are_found_from_the_left(length, expected):
+    because = f"the pair (1, 1) was replaced by 9 in a piece of {length} ones; two occurrences cannot share an id"
     same(merge_pair([1] * length, (1, 1), 9), expected, because)
 
 
-@clause("replaced")
+@clause("leftmost")
 @given(IDS, st.tuples(ID, ID))
 def test_merging_is_replacing_in_a_string(ids, pair):
-    written = "".join(map(chr, ids)).replace("".join(map(chr, pair)), chr(999))  # one character for one id
-    same(merge_pair(ids, pair, 999), list(map(ord, written)), f"{pair} was to become 999 in {ids}")
-
-
-@clause("new-list")
-@pytest.mark.parametrize("pair", [(1, 2), (2, 2)])
-def test_merging_leaves_the_ids_alone(pair):
-    ids = [1, 2, 3, 1, 2]
-    seen = merge_pair(ids, pair, 9)
-    same(ids, [1, 2, 3, 1, 2], f"ids is another after {pair} became 9 in it: it was changed in place")
-    assert seen is not ids, f"{pair} does not occur, and ids itself came back: whoever changes one changes both"
-    same(seen, [9, 3, 9] if pair == (1, 2) else [1, 2, 3, 1, 2], f"ids was left alone, but {pair} became 9 wrongly")
-
-
-@clause("new-list")
-def test_a_tuple_gives_a_list_too():
-    same(merge_pair((1, 2, 3), (1, 2), 9), [9, 3], "(1, 2) was to become 9 in the tuple 1, 2, 3")
-
-
-@clause("commonest")
-def test_the_commonest_pair_is_joined_first():
-    _, merges = train_bpe("he he hen", 259)
-    because = 'in "he he hen", h-e occurs 3 times; joined, it follows a space 2 times; that one stands before n once'
-    same(merges, [(b"h", b"e"), (b" ", b"he"), (b" he", b"n")], because)
+    written = "".join(map(chr, ids)).replace("".join(map(chr, pair)), chr(999))  # one character for each id
+    same(merge_pair(ids, pair, 999), list(map(ord, written)), f"the pair {pair} was replaced by 999 in {ids}")
 
 
 @clause("bytes")
 def test_the_first_ids_are_the_single_bytes():
-    vocab, _ = train_bpe("he he hen", 260, ("<end>",))
-    same([vocab.get(byte) for byte in range(256)], SINGLE, "id n, up to 255, is the one byte of value n")
+    vocab, _ = train_bpe("he he he", 257)
+    same([vocab.get(byte) for byte in range(256)], SINGLE, "each id up to 255 should be the byte of that value")
 
 
-@clause("joined")
-@given(TIES | MIXED, SIZES)
-def test_every_merge_makes_the_next_id(text, vocab_size):
-    vocab, merges = train_bpe(text, vocab_size)
-    because = f"{text!r} was trained on to {vocab_size} tokens, and id 256 + n is what merge n joined"
-    same(vocab, dict(enumerate([*SINGLE, *(left + right for left, right in merges)])), because)
-
-
-@clause("ties")
+@clause("bytes")
 @pytest.mark.parametrize(
-    ("text", "expected", "because"),
-    [
-        ("ab1cd", [(b"c", b"d"), (b"a", b"b")], "both pairs occur once, and c is greater than a"),
-        ("bc1bd", [(b"b", b"d"), (b"b", b"c")], "b-c and b-d occur once, and d is greater than c"),
-        (
-            "ab1ab1abx1cx",
-            [(b"a", b"b"), (b"c", b"x")],
-            "ab-x and c-x occur once: c is greater than ab, whatever their ids",
-        ),
-        (
-            "ab1ab1ac1aba",
-            [(b"a", b"b"), (b"ab", b"a")],
-            "a-c and ab-a occur once: ab is greater than a, whatever follows",
-        ),
-        ("low lower lowest", [(b"o", b"w"), (b"l", b"ow"), (b"low", b"e"), (b" ", b"lowe")], "o is greater than l"),
-    ],
+    ("text", "expected"), [("é é é", (b"\xc3", b"\xa9")), ("漢漣", (b"\xe6", b"\xbc")), ("👍🐍", (b"\xf0", b"\x9f"))]
 )
-def test_ties_go_to_the_greater_pair(text, expected, because):
-    _, merges = train_bpe(text, 256 + len(expected))
-    same(merges, expected, f"{text!r}: {because}")
-
-
-@clause("room")
-@pytest.mark.parametrize("special_tokens", [(), ("<a>", "<b>")], ids=["no special tokens", "two special tokens"])
-@pytest.mark.parametrize("merges", [0, 1, 3])
-def test_the_vocabulary_has_the_size_asked_for(merges, special_tokens):
-    vocab_size = 256 + merges + len(special_tokens)
-    vocab, made = train_bpe("the other mother", vocab_size, special_tokens)
-    because = f"vocab_size={vocab_size} is 256 bytes, {merges} merges and {len(special_tokens)} special tokens"
-    same((len(vocab), len(made)), (vocab_size, merges), because)
-
-
-@clause("rare")
-def test_pairs_that_occur_once_are_joined():
-    _, merges = train_bpe("hen", 258)
-    same(merges, [(b"h", b"e"), (b"he", b"n")], '"hen" has room for two merges, of pairs that occur once')
-
-
-@clause("exhausted")
-@pytest.mark.parametrize("vocab_size", [259, 1000])
-def test_training_ends_when_no_pair_is_left(vocab_size):
-    vocab, merges = train_bpe("hen", vocab_size)
-    because = f'after two merges "hen" is one token and nothing is left to join, though vocab_size={vocab_size}'
-    same((len(vocab), merges), (258, [(b"h", b"e"), (b"he", b"n")]), because)
-
-
-@clause("encoded")
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("éé", [(b"\xc3", b"\xa9"), (b"\xc3\xa9", b"\xc3\xa9")]),
-        ("漢", [(b"\xe6", b"\xbc"), (b"\xe6\xbc", b"\xa2")]),
-        ("ßÜ", [(b"\xc3", b"\x9f"), (b"\xc3\x9f", b"\xc3"), (b"\xc3\x9f\xc3", b"\x9c")]),
-    ],
-)
-def test_characters_are_built_from_their_bytes(text, expected):
-    _, merges = train_bpe(text, 300)
-    same(merges, expected, f"{text!r} is {text.encode()} in UTF-8, and its bytes are joined like any others")
+def test_a_piece_begins_as_its_bytes(text, expected):
+    _, merges = train_bpe(text, 257)
+    same(merges, [expected], f"one merge was made of {text!r}, which is {text.encode()} in UTF-8")
 
 
 @clause("pieces")
 @pytest.mark.parametrize(
     "pieces",
     [
-        ["it", "'s", " they", "'d", " we", "'ll", " IT", "'", "S"],
-        ["at", " 3", "rd", " 10000", "x", "²"],
-        ["ah", "!!", " ok", " ...", " foo", "_", "bar"],
-        ["so", "  ", " on", "\t", "\t", "and", "   "],
-        ["up", "\r\n\r", "\n", "to", "\n"],
-        ["Été", " e", "\u0301", "te", " слово", "１２", "漢字", "。"],
+        ["x", "'s", " y", "'d", " X", "'", "S"],
+        ["at", " 3", "x", "42", "y", "²", " "],
+        ["ah", "!!", " o", "..", "1", " .", "\t", "a", "_", "b", "?"],
+        ["so", "  ", " b", "\t", "\t", "c", "  "],
+        ["up", "\r\n", "\n", "to", "\n"],
+        ["é", ".", "ß", "1", "д", "!", "ab", "\u0301"],
     ],
-    ids=["contractions", "digits", "signs", "spaces", "line ends", "scripts"],
+    ids=["contractions", "digits", "signs", "spaces", "line ends", "letters of other scripts"],
 )
-def test_when_nothing_is_left_to_join_every_piece_is_one_token(pieces):
-    text = "".join(pieces)
-    _, merges = train_bpe(text, 1000)
+def test_pairs_are_merged_within_pieces_and_never_across(pieces):
+    text, whole = "".join(pieces), {piece.encode() for piece in pieces if len(piece.encode()) == 2}
+    _, merges = train_bpe(text, 256 + len(whole))
     tokens = {left + right for left, right in merges}
-    whole = {piece.encode() for piece in pieces if len(piece.encode()) > 1}
-    assert whole <= tokens, f"{text!r} was trained to the end, but its pieces {sorted(whole - tokens)} are no tokens"
-    across = sorted(token for token in tokens if not any(token in piece for piece in whole))
-    assert not across, (
-        f"{text!r} has the pieces {pieces}, but {across} are tokens: joined across pieces, or never there"
+    because = f"{text!r} has the pieces {pieces}, and {len(whole)} merges were made, one for each piece of two bytes"
+    assert tokens == whole, (
+        f"the tokens {sorted(tokens - whole)} were made instead of {sorted(whole - tokens)}: {because}"
     )
+
+
+@clause("commonest")
+def test_the_commonest_pair_is_merged_first():
+    _, merges = train_bpe("he he hen", 258)
+    because = 'of "he he hen", h-e occurs 3 times and is merged; then a space comes before he 2 times'
+    same(merges, [(b"h", b"e"), (b" ", b"he")], because)
+
+
+@clause("commonest")
+@given(st.text("aaab", max_size=24) | st.text("aaaabb ", max_size=32) | MIXED)
+def test_merges_are_those_of_counting_again_before_each(text):
+    expected = recounted(text, 6, ties=False)
+    because = f"{len(expected)} merges were made of {text!r}, with all pairs counted again before each"
+    same(train_bpe(text, 256 + len(expected))[1], expected, because)
+
+
+@clause("commonest")
+@pytest.mark.parametrize("seed", [1, 4, 9])
+def test_a_longer_text_is_counted_again_before_each_merge(seed):
+    text = "".join(random.Random(seed).choices("abcdef ", weights=[50, 25, 12, 8, 5, 3, 30], k=1200))
+    expected = recounted(text, 20, ties=False)
+    because = f"{len(expected)} merges were made of 1 200 random letters, which begin {text[:30]!r}"
+    same(train_bpe(text, 256 + len(expected))[1], expected, because)
+
+
+@clause("ids")
+def test_merges_are_pairs_of_bytes_and_make_the_next_ids():
+    vocab, merges = train_bpe("he he hen", 258)
+    same(merges[:1], [(b"h", b"e")], "the first merge is that of the bytes h and e")
+    seen = {number: token for number, token in vocab.items() if number > 255}
+    same(seen, {256: b"he", 257: b" he"}, 'of "he he hen", h-e was merged first, and then the space and he')
+
+
+@clause("ids")
+@given(FEW_LETTERS | MIXED, st.integers(0, 8))
+def test_every_merge_makes_the_next_id(text, most):
+    vocab, merges = train_bpe(text, 256 + len(recounted(text, most, ties=False)))
+    because = f"{len(merges)} merges were made of {text!r}: id 256 + n is the left and right of merge n"
+    same(vocab, dict(enumerate([*SINGLE, *(left + right for left, right in merges)])), because)
+
+
+@clause("size")
+@pytest.mark.parametrize("vocab_size", [256, 257, 259])
+def test_vocab_has_the_size_asked_for(vocab_size):
+    vocab, merges = train_bpe("the other mother then", vocab_size)
+    because = f"vocab_size={vocab_size} is 256 bytes and {vocab_size - 256} merges; these are tokens and merges"
+    same((len(vocab), len(merges)), (vocab_size, vocab_size - 256), because)
+
+
+@clause("size")
+def test_pairs_that_occur_once_are_merged():
+    vocab, merges = train_bpe("hen", 258)
+    because = 'of "hen" two merges were asked for, of pairs that occur once; these are tokens and merges'
+    same((len(vocab), len(merges)), (258, 2), because)
+
+
+@clause("ties")
+@pytest.mark.parametrize(
+    ("text", "expected", "because"),
+    [
+        ("ab1cd", [(b"c", b"d")], "a-b and c-d occur once, and c is greater than a"),
+        ("bc1bd", [(b"b", b"d")], "b-c and b-d occur once, and d is greater than c"),
+        (
+            "ab1ab1abx1cx",
+            [(b"a", b"b"), (b"c", b"x")],
+            "ab-x and c-x occur once, and c is greater than ab, whatever their ids",
+        ),
+        (
+            "ab1ab1ac1aba",
+            [(b"a", b"b"), (b"ab", b"a")],
+            "a-c and ab-a occur once, and ab is greater than a, whatever follows",
+        ),
+        ("low lower lowest", [(b"o", b"w"), (b"l", b"ow"), (b"low", b"e"), (b" ", b"lowe")], "o is greater than l"),
+    ],
+)
+def test_among_equally_common_pairs_the_greatest_is_merged(text, expected, because):
+    _, merges = train_bpe(text, 256 + len(expected))
+    same(merges, expected, f"{len(expected)} merges were made of {text!r}: {because}")
+
+
+@clause("ties")
+@given(FEW_LETTERS | MIXED, st.integers(0, 20))
+def test_merges_are_those_of_counting_again_where_ties_abound(text, most):
+    expected = recounted(text, most)
+    because = f"{len(expected)} merges were made of {text!r}, with all pairs counted again before each"
+    same(train_bpe(text, 256 + len(expected))[1], expected, because)
+
+
+@clause("ties")
+@pytest.mark.parametrize("script", [script for script in SCRIPTS if script != "nothing"])
+def test_texts_of_every_script_give_the_merges_of_counting_again(script):
+    expected = recounted(SCRIPTS[script], 14)
+    because = f"{len(expected)} merges were made of {SCRIPTS[script]!r}, with all pairs counted again before each"
+    same(train_bpe(SCRIPTS[script], 256 + len(expected))[1], expected, because)
+
+
+@clause("exhausted")
+@pytest.mark.parametrize(("text", "tokens"), [("hen", 258), ("h", 256), ("", 256)])
+def test_training_ends_when_no_pair_is_left(text, tokens):
+    vocab, merges = train_bpe(text, 300)
+    because = f"{text!r} has pairs for {tokens - 256} merges, though vocab_size is 300; these are tokens and merges"
+    same((len(vocab), len(merges)), (tokens, tokens - 256), because)
 
 
 @clause("specials")
 @pytest.mark.parametrize("kind", [tuple, list])
-@pytest.mark.parametrize("vocab_size", [262, 1000])
-def test_special_tokens_come_last_in_the_order_given(vocab_size, kind):
+def test_special_tokens_come_last_in_the_order_given(kind):
     special_tokens = kind(["<b>", "<é>", "<a>"])
-    vocab, merges = train_bpe("he he hen", vocab_size, special_tokens)
-    because = (
-        f"vocab_size={vocab_size}, so there are 3 merges, up to id 258, and then the special tokens {special_tokens}"
-    )
-    expected = {256: b"he", 257: b" he", 258: b" hen", 259: b"<b>", 260: "<é>".encode(), 261: b"<a>"}
-    same({token_id: token for token_id, token in vocab.items() if token_id > 255}, expected, because)
-    same(len(merges), 3, because)
+    vocab, merges = train_bpe("he he hen", 261, special_tokens)
+    because = f"vocab_size=261 leaves room for 2 merges, ids 256 and 257, and the special tokens {special_tokens}"
+    expected = {256: b"he", 257: b" he", 258: b"<b>", 259: "<é>".encode(), 260: b"<a>"}
+    same({number: token for number, token in vocab.items() if number > 255}, expected, because)
+    same(len(merges), 2, because)
 
 
 @clause("cut")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("he<end>n", [(b"h", b"e")]),
-        ("<end>he<end><end>he<end>", [(b"h", b"e")]),
-        ("<end>e<end>n<end <", [(b"n", b"d"), (b"e", b"nd"), (b" ", b"<")]),
-        ("hi  <end>hi", [(b"h", b"i"), (b" ", b" ")]),
-        ("it'<end>s", [(b"i", b"t")]),
+        ("h<end>e he", [(b"h", b"e"), (b" ", b"he")]),
+        ("<end><end>xy<end><end>", [(b"x", b"y")]),
+        ("hi  <end>x", [(b"h", b"i"), (b" ", b" ")]),
+        ("x'<end>s yz", [(b"y", b"z"), (b" ", b"yz")]),
     ],
 )
-def test_special_tokens_take_no_part(text, expected):
-    vocab, merges = train_bpe(text, 300, ("<end>",))
-    same(merges, expected, f"{text!r} was trained to the end: it is cut at <end>, and each part is split on its own")
-    same(vocab.get(256 + len(expected)), b"<end>", f"{text!r} has {len(expected)} pairs to join, and then comes <end>")
+def test_the_text_is_cut_at_special_tokens(text, expected):
+    _, merges = train_bpe(text, 256 + len(expected) + 1, ("<end>",))
+    because = f"{text!r} is cut at <end>, each part is split by itself, and then {len(expected)} merges were made"
+    same(sorted(merges), sorted(expected), because)
 
 
 @clause("longest")
 @pytest.mark.parametrize(
     ("text", "special_tokens", "expected"),
     [
-        ("<a>bcd", ("<a>", "<a>b"), [(b"c", b"d")]),
-        ("<a>bcd", ("<a>b", "<a>"), [(b"c", b"d")]),
-        ("abcde", ("bcd", "ab"), [(b"d", b"e"), (b"c", b"de")]),
-        ("aaaxy", ("aa", "aaaa"), [(b"x", b"y"), (b"a", b"xy")]),
+        ("<a>zcd", ("<a>", "<a>z"), (b"c", b"d")),
+        ("<a>zcd", ("<a>z", "<a>"), (b"c", b"d")),
+        ("abcd", ("bcd", "ab"), (b"c", b"d")),
     ],
 )
-def test_the_longest_special_token_at_a_place_is_taken(text, special_tokens, expected):
-    vocab, merges = train_bpe(text, 300, special_tokens)
-    because = f"{text!r} was cut at {special_tokens}, from left to right and at each place by the longest"
-    same(merges, expected, because)
-    same(len(vocab), 256 + len(expected) + 2, because)
+def test_the_longest_special_token_at_a_place_is_found(text, special_tokens, expected):
+    _, merges = train_bpe(text, 259, special_tokens)
+    because = f"{text!r} is cut at {special_tokens}, from left to right and where several begin at the longest"
+    same(merges, [expected], because)
 
 
 @clause("literal")
 @pytest.mark.parametrize(
-    ("token", "twin"), [("<|a.b|>", "<|axb|>"), ("[x](y)", "xy"), ("a*", "aaa"), ("^$", ""), ("\\d", "7"), ("a|b", "a")]
+    ("token", "twin", "expected"),
+    [
+        ("<.b>", "<xb>", (b"x", b"b")),
+        ("[x](y)", "xy", (b"x", b"y")),
+        ("a*", "aa", (b"a", b"a")),
+        ("a|b", "ab", (b"a", b"b")),
+        ("\\d", " 7", (b" ", b"7")),
+    ],
 )
-def test_a_special_token_is_no_pattern(token, twin):
-    text = f"he{token}he {twin} {twin}he"
-    because = f"{text!r} is to be cut at {token!r} and nowhere else, {twin!r} not even if a pattern would find it"
-    same(train_bpe(text, 300, (token,)), recounted(text, 300, (token,)), because)
+def test_a_special_token_is_no_pattern(token, twin, expected):
+    text = twin + token + twin
+    _, merges = train_bpe(text, 258, (token,))
+    same(merges, [expected], f"{text!r} is cut at {token!r} itself, and not where {token!r} would match as a pattern")
 
 
-@clause("order")
-@given(st.lists(st.sampled_from(["ab", "ba", "abc", "cb", "ca", "é"]), max_size=10), st.randoms(use_true_random=False))
-def test_shuffling_the_pieces_changes_nothing(words, chance):
-    shuffled = chance.sample(words, len(words))
-    one, other = ("".join(f" {word}" for word in order) for order in (words, shuffled))
-    because = f"{one!r} and {other!r} hold the same pieces: what is met first must not decide"
-    expected = recounted(one, 262)
-    for text in (one, other):
-        same(train_bpe(text, 262), expected, because)
+@clause("pure")
+def test_counting_leaves_the_words_alone():
+    words = {(1, 2): 3, (1, 2, 4): 2}
+    pair_counts(words)
+    same(words, {(1, 2): 3, (1, 2, 4): 2}, "words was changed by pair_counts")
 
 
-@clause("untouched")
-def test_a_call_leaves_nothing_behind():
+@clause("pure")
+@pytest.mark.parametrize("pair", [(1, 2), (2, 2)])
+def test_merging_leaves_the_ids_alone(pair):
+    ids = [1, 2, 3, 1, 2]
+    merge_pair(ids, pair, 9).append(7)
+    same(ids, [1, 2, 3, 1, 2], f"merge_pair replaced {pair} and its result was appended to: ids was changed by that")
+
+
+@clause("pure")
+def test_a_call_affects_no_later_one():
     tokens = ["<a>", "<abc>"]
-    first = train_bpe("he he<a>hen", 261, tokens)
-    same(
-        tokens, ["<a>", "<abc>"], "the list given as special_tokens is another after the call: it was changed in place"
-    )
-    same(first, recounted("he he<a>hen", 261, tokens), "special_tokens stayed as it was, but the training went wrong")
+    first = train_bpe("he he<a>hen", 260, tokens)
+    same(tokens, ["<a>", "<abc>"], "special_tokens was changed by train_bpe")
     train_bpe("something else", 270)
-    again = train_bpe("he he<a>hen", 261, tokens)
-    same(again, first, "the same call gave something else the second time: something is kept between calls")
-
-
-@clause("recount")
-@given(TIES, SIZES)
-def test_merges_are_those_of_recounting_where_ties_abound(text, vocab_size):
-    because = f"{text!r} was trained on to {vocab_size} tokens; counting all pairs anew gives other merges"
-    same(train_bpe(text, vocab_size), recounted(text, vocab_size), because)
-
-
-@clause("recount")
-@pytest.mark.parametrize("letters", ["ab", "abc", "abcd", "abc ", "abcde  "])
-def test_merges_are_those_of_recounting_to_the_end(letters):
-    text = "".join(random.Random(letters).choices(letters, k=150))
-    because = f"{text!r} was trained to the end; counting all pairs anew gives other merges"
-    same(train_bpe(text, 1000), recounted(text, 1000), because)
-
-
-@clause("recount")
-@given(MIXED, SIZES)
-def test_merges_are_those_of_recounting_in_many_scripts(text, vocab_size):
-    because = f"{text!r} was trained on to {vocab_size} tokens; counting all pairs anew gives other merges"
-    same(train_bpe(text, vocab_size), recounted(text, vocab_size), because)
-
-
-@clause("recount")
-@given(
-    st.lists(st.sampled_from([*FRAGMENTS, *SPECIALS]), max_size=12).map("".join),
-    st.lists(st.sampled_from(SPECIALS), max_size=4, unique=True),
-)
-def test_merges_are_those_of_recounting_between_special_tokens(text, special_tokens):
-    because = f"{text!r} was trained on to 268 tokens with {special_tokens}; counting anew gives other merges"
-    same(train_bpe(text, 268, special_tokens), recounted(text, 268, special_tokens), because)
-
-
-@clause("ranks")
-def test_tiktoken_encodes_with_the_ranks_as_the_merges_do():
-    text = "\n".join(topics[name] for name in sorted(topics))[:6000]
-    vocab, merges = train_bpe(text, 300, ("<end>",))
-    ranks = {token: rank for rank, token in vocab.items() if token != b"<end>"}
-    encoding = tiktoken.Encoding("trained", pat_str=GPT2, mergeable_ranks=ranks, special_tokens={"<end>": 299})
-    merged = {piece: [bytes([byte]) for byte in piece.encode()] for piece in set(regex.findall(GPT2, text))}
-    for pair in merges:
-        merged = {piece: joined(parts, pair) for piece, parts in merged.items()}
-    expected = [part for piece in regex.findall(GPT2, text) for part in merged[piece]]
-    seen = encoding.encode_ordinary(text)
-    assert len(seen) < 0.8 * len(text), f"6 000 letters of English became {len(seen)} tokens: there is little to merge"
-    because = "of the first 6 000 letters of Python's own help, tiktoken makes other tokens with these ranks"
-    same([vocab[token_id] for token_id in seen], expected, because)
-    same(encoding.decode(seen), text, "tiktoken does not decode back what it encoded with these ranks")
-
-
-@clause("any-text")
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_script_can_be_trained_on(script):
-    same(train_bpe(SCRIPTS[script], 270), recounted(SCRIPTS[script], 270), f"the text was {SCRIPTS[script]!r}")
-
-
-@clause("any-text")
-def test_control_characters_are_bytes_like_any_others():
-    text = "".join(map(chr, range(32))) * 2
-    same(train_bpe(text, 300), recounted(text, 300), "the text was the 32 control characters, and the same again")
-
-
-@clause("any-text")
-def test_an_empty_text_gives_the_bytes_and_special_tokens():
-    expected = dict(enumerate([*SINGLE, b"<end>"]))
-    same(train_bpe("", 300, ("<end>",)), (expected, []), "an empty text has no pair to join")
-    same(train_bpe("<end><end>", 300, ("<end>",)), (expected, []), "a text of special tokens alone has no pair to join")
-
-
-@clause("any-text")
-def test_one_letter_ten_thousand_times():
-    doubled = [(b"a" * 2**n, b"a" * 2**n) for n in range(13)]
-    _, merges = train_bpe("a" * 10_000, 269)
-    same(merges, doubled, "of a letter repeated 10 000 times, each merge joins two of what the last one made")
+    because = "train_bpe was called twice with the same arguments: something is kept between calls"
+    same(train_bpe("he he<a>hen", 260, tokens), first, because)
 
 
 @clause("too-small")
-@pytest.mark.parametrize(("vocab_size", "special_tokens"), [(-1, ()), (0, ()), (255, ()), (257, ("<a>", "<b>"))])
+@pytest.mark.parametrize(("vocab_size", "special_tokens"), [(0, ()), (255, ()), (257, ("<a>", "<b>"))])
 def test_a_vocabulary_without_room_is_refused(vocab_size, special_tokens):
-    with refuses(ValueError, vocab_size, 256 + len(special_tokens)):
+    with refuses(ValueError, vocab_size):
         train_bpe("he he hen", vocab_size, special_tokens)
 
 
@@ -486,41 +399,14 @@ def test_a_repeated_special_token_is_refused(special_tokens):
 
 
 @clause("empty")
-@pytest.mark.parametrize(("special_tokens", "index"), [(("",), 0), (("<a>", "<b>", "", "<c>"), 2)])
-def test_an_empty_special_token_is_refused(special_tokens, index):
-    with refuses(ValueError, index):
+@pytest.mark.parametrize("special_tokens", [("",), ("<a>", "")])
+def test_an_empty_special_token_is_refused(special_tokens):
+    with refuses(ValueError, "special_tokens"):
         train_bpe("he he hen", 300, special_tokens)
 
 
 @clause("one-string")
 @pytest.mark.parametrize("token", ["<end>", "e"])
 def test_a_single_string_as_special_tokens_is_refused(token):
-    with refuses(TypeError, "special_tokens", token):
+    with refuses(TypeError, token):
         train_bpe("he he hen", 300, token)
-
-
-@clause("no-string")
-@pytest.mark.parametrize("token", [7, b"<end>"])
-def test_a_special_token_that_is_no_string_is_refused(token):
-    with refuses(TypeError, type(token).__name__, repr(token)):
-        train_bpe("he he hen", 300, ("<a>", token))
-
-
-@clause("no-text")
-@pytest.mark.parametrize("text", [b"low", 7, None, ["low"]])
-def test_a_text_that_is_no_string_is_refused(text):
-    with refuses(TypeError, type(text).__name__, repr(text)):
-        train_bpe(text, 300)
-
-
-@clause("surrogate")
-@pytest.mark.parametrize(("text", "index"), [("\ud800", 0), ("größe\udfff he", 5), ("👍 he he \udc8d\ud83d", 8)])
-def test_a_lone_surrogate_is_refused(text, index):
-    with refuses(ValueError, index):
-        train_bpe(text, 300)
-
-
-@clause("surrogate")
-def test_a_lone_surrogate_in_a_special_token_is_refused():
-    with refuses(ValueError, 3):
-        train_bpe("he he hen", 300, ("<a>", "<é>\udfff"))

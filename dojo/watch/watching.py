@@ -121,7 +121,7 @@ class Post:
                 return self.waiting.get(timeout=0.5)
 
 
-class Session:
+class Watch:
     """What is watched now."""
 
     def __init__(self, kata: Kata, screen: Screen, limits: Limits | None = None) -> None:
