@@ -48,9 +48,11 @@ def gradients_agree(output: Tensor, expected: Tensor, leaves: Mapping[str, Tenso
     """The gradients of the leaves, through `output`, are those through `expected`, which `oracle` computed."""
     __tracebackhide__ = True
     assert output.requires_grad, "no gradient flows back from the output: it was detached, or computed in no_grad()"
+    assert output.shape == expected.shape, f"the output is {tuple(output.shape)}, expected {tuple(expected.shape)}"
+    # Sums, because a backward pass from a tensor loads SymPy, which takes half a second.
     towards = numbers(*expected.shape, seed="towards", dtype=expected.dtype)
-    theirs = torch.autograd.grad(expected, list(leaves.values()), towards)
-    mine = torch.autograd.grad(output, list(leaves.values()), towards.to(output.dtype), allow_unused=True)
+    theirs = torch.autograd.grad((expected * towards).sum(), list(leaves.values()))
+    mine = torch.autograd.grad((output * towards.to(output.dtype)).sum(), list(leaves.values()), allow_unused=True)
     for name, gradient, right in zip(leaves, mine, theirs, strict=True):
         assert gradient is not None, f"no gradient reaches {name}: something on the way was detached"
         close(gradient, right, f"the gradient of {name} is not the one that {oracle} gives")

@@ -32,8 +32,8 @@ class Value:
         power-at-zero  The derivative of x ** 0 at 0 is 0. That of x ** n at 0, with n between 0 and 1, is inf.
         large          Numbers too large for a float become inf or -inf, without an OverflowError. tanh(1000) is 1.
         not-real       A negative number to a power that is not whole raises a ValueError that names both.
-        refused        What is no Value and no plain number raises a TypeError that names its type. So does a Value as
-                       exponent.
+        refused        Anything but a Value or a plain number raises a TypeError that names its type. So does a Value
+                       as exponent.
 
     Not allowed: torch, numpy, jax, tensorflow, autograd, sympy, setrecursionlimit.
     Source: book section A.4; Linnainmaa 1976; Rumelhart et al. 1986.

@@ -21,9 +21,9 @@ class SlidingWindowDataset(Dataset[tuple[Tensor, Tensor]]):
 
     Further clauses:
         index      A negative index counts from the end. Beyond either end, an IndexError names the index and len().
-        sources    token_ids is a list, tuple, range, tensor or NumPy array of any integer dtype. Items are int64.
+        sources    token_ids is a list, tuple, tensor or NumPy array of any integer dtype. Items are int64.
         on-demand  Over a tensor or an array, the constructor copies nothing and makes no window.
-        own        Changing the inputs or the targets of an item changes nothing else.
+        separate   Changing the inputs or the targets of an item changes nothing else.
         pickled    A dataset that is pickled and loaded gives the same items, over any part of a mapped file too.
         by-name    The pickle of a dataset over consecutive tokens of a mapped file names the file, and holds no tokens.
         lengths    A context_length or a stride below 1 raises a ValueError that names it and its value.
@@ -75,7 +75,7 @@ def create_dataloader(
     Shapes: each batch is (inputs, targets), both (batch, context_length).
 
     Clauses:
-        batches  batch_size windows are a batch. Without shuffle, they come in the order of the text.
+        batches  A batch is batch_size windows. Without shuffle, they come in the order of the text.
         shuffle  With shuffle, which is the default, each epoch has every window once, in a new order.
         last     A last batch of fewer than batch_size windows is dropped. With drop_last=False it is kept.
 

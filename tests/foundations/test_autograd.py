@@ -74,7 +74,7 @@ def near(seen, expected, because):
     """Assert that a number is the expected one, but for the last digits of a float."""
     __tracebackhide__ = True
     if not isinstance(seen, int | float):
-        pytest.fail(f"a {type(seen).__name__} came, and no number: {because}")
+        pytest.fail(f"expected a number, and it is a {type(seen).__name__}: {because}")
     if not math.isclose(seen, expected, rel_tol=1e-9, abs_tol=1e-9):
         pytest.fail(f"{both(seen, expected, '')}: {because}")
 
@@ -214,7 +214,7 @@ def probe(kata):
     make = kata.Value
 
     def told(*values):
-        """Data and grads as numbers; what is no number becomes the name of its type."""
+        """Data and grads as numbers; anything else becomes the name of its type."""
         seen = [number for value in values for number in (value.data, value.grad)]
         if any(not isinstance(number, int | float) for number in seen):
             return [type(number).__name__ for number in seen]

@@ -17,8 +17,8 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.
 
 @st.composite
 def cases(draw):
-    """Scores between -4 and 4, with one to four axes, and one of the axes, counted from the front or from the end."""
-    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4), label="shape")
+    """Scores between -4 and 4, with one to three axes, and one of the axes, counted from the front or from the end."""
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=3), label="shape")
     dim = draw(st.integers(-len(shape), len(shape) - 1), label="dim")
     return 4 * numbers(*shape, seed=draw(st.integers(0, 99), label="seed")), dim
 
@@ -44,7 +44,7 @@ def probe(kata):
             leaf = x.clone().requires_grad_()
             seen = function(1 * leaf, 1)
             towards = numbers(2, 3, 4, seed="towards")
-            return torch.autograd.grad(seen, leaf, towards)[0] if seen.requires_grad else "no gradient"
+            return torch.autograd.grad((seen * towards).sum(), leaf)[0] if seen.requires_grad else "no gradient"
 
         def afterwards():
             given = x.clone()

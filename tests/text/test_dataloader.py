@@ -360,7 +360,7 @@ def test_items_are_read_when_they_are_asked_for(source):
     same(plain(dataset[0])[0], [5, 3, 9], f"the first token of {source} was set to 5 after the dataset was made")
 
 
-@clause("own")
+@clause("separate")
 @pytest.mark.parametrize("source", SOURCES)
 def test_changing_an_item_changes_nothing_else(source):
     tokens = SOURCES[source](TEXT)

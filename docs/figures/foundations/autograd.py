@@ -1,4 +1,4 @@
-"""The figure of docs/foundations/autograd.md: a prediction, its error, and the blame that travels back."""
+"""The figure of docs/foundations/autograd.md: a prediction, its error, and the gradients on the way back."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
