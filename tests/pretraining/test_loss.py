@@ -338,7 +338,9 @@ def test_targets_of_another_shape_are_refused(targets):
 
 
 @clause("float")
-@pytest.mark.parametrize(("loss", "expected"), [(LN3, 3.0), (1_000.0, math.inf), (math.inf, math.inf)])
+@pytest.mark.parametrize(
+    ("loss", "expected"), [(LN3, 3.0), (100.0, math.exp(100.0)), (1_000.0, math.inf), (math.inf, math.inf)]
+)
 def test_a_float_gives_a_float(loss, expected):
     seen = perplexity(loss)
     assert type(seen) is float, f"the perplexity of the float {loss:g} is a {type(seen).__name__}, expected a float"
