@@ -168,6 +168,13 @@ def layers(**shapes):
     return torch.nn.ModuleDict({name: torch.nn.Linear(*shape) for name, shape in shapes.items()})
 
 
+def turned():
+    """A model with a transposed parameter."""
+    model = torch.nn.Module()
+    model.turned = torch.nn.Parameter(numbers(2, 3).mT)
+    return model
+
+
 def grouped(*groups):
     model = layers(a=(2, 3), b=(2, 3))
     named = dict(model.named_parameters())
@@ -322,6 +329,21 @@ def probe(kata):
         DAMAGES[damage](path)
         return what_came(path, made())
 
+    def path_named(path):
+        """Which error a text gives, and whether it has the path."""
+        path.write_text("once upon a time")
+        try:
+            kata.load_checkpoint(path, *made())
+        except Exception as error:
+            return type(error).__name__, str(path) in str(error)
+
+    def transposed(path):
+        """What a save of a transposed parameter raises."""
+        try:
+            kata.save_checkpoint(path, *of(turned()), STEP)
+        except Exception as error:
+            return type(error).__name__
+
     parts = {
         "momentum": in_a_folder(momentum),
         "step": in_a_folder(loaded, lambda model, optimizer, step: step),
@@ -334,6 +356,8 @@ def probe(kata):
         "options": in_a_folder(loaded, lambda _, optimizer, __: options_of(optimizer), "SGD"),
         "same parameters": in_a_folder(loaded, lambda model, optimizer, _: held(model, optimizer)),
         "changed by saving": in_a_folder(changed_by_saving),
+        "save of a transposed parameter": in_a_folder(transposed),
+        "path in the error for a text": in_a_folder(path_named),
         "order of calls": in_a_folder(order_of_calls),
     }
     parts |= {f"file, tied={tied}": in_a_folder(stored_names, tied) for tied in (True, False)}
@@ -446,9 +470,7 @@ def test_the_file_has_the_tensors_of_the_state_dict(path):
 
 @clause("safetensors")
 def test_any_layout_in_memory_is_stored(path):
-    model = torch.nn.Module()
-    model.turned = torch.nn.Parameter(numbers(2, 3).mT)
-    row = torch.arange(5)
+    model, row = turned(), torch.arange(5)
     model.register_buffer("left", row[:4])
     model.register_buffer("right", row[1:])
     save_checkpoint(path, *of(model), STEP)
