@@ -45,8 +45,13 @@ class Classifier:
     def accuracy(self, items: Any) -> float:
         """The share of a dataset's messages that it has right."""
         classification = pieces.module(CLASSIFICATION)
-        with torch.random.fork_rng():  # a loader draws a number when it starts, and the training should not notice
+        modes = {part: part.training for part in self.model.modules()}
+        # A loader draws a number when it starts, and the training should not notice. That no gradients are recorded
+        # and that the modes come back are further clauses of the kata.
+        with torch.random.fork_rng(), torch.no_grad():
             right: float = classification.accuracy(self.model, batches.to_test(items, self.device))
+        for part, training in modes.items():
+            part.training = training
         return right
 
     def probabilities(self, text: str) -> list[float]:

@@ -12,6 +12,7 @@ from dojo.catalog import specification
 from dojo.catalog.curriculum import address_of_test
 
 LEFT_OUT = pytest.StashKey[int]()
+CORE_FAILED = pytest.StashKey[bool]()
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,10 @@ def _named_by(item: pytest.Item, argument: str) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     """With --offer, run no further test once a test of the core has failed."""
-    return True if item.config.getoption("offer") and item.session.testsfailed and is_further(item) else None
+    if not item.config.getoption("offer") or not is_further(item):
+        return None
+    # Decided at the first further test: later on, failures of further tests count as well.
+    return item.session.stash.setdefault(CORE_FAILED, item.session.testsfailed > 0) or None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

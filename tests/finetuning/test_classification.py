@@ -221,7 +221,7 @@ def probe(kata):
         return came, modes(model)
 
     clear = [[2.0, 1.0, 0.0], [0.0, 2.0, 1.0], [1.0, 0.0, 2.0], [3.0, 2.0, 1.0]]
-    lost = [[NAN, 1.0, 0.0], [0.0, NAN, 2.0], [NAN, NAN, NAN], [3.0, 2.0, 1.0]]
+    lost = [[NAN, 1.0, 0.0], [0.0, NAN, 2.0], [NAN, NAN, NAN]]
     return {
         "logits": lambda: last(Gpt(CLASSES), 3, 4),
         "logits of 2 texts of 5 tokens": lambda: last(Gpt(CLASSES), 2, 5),
@@ -269,8 +269,10 @@ def probe(kata):
         "accuracy of 9 batches": lambda: counted(9),
         "accuracy of 0 batches": lambda: counted(0),
         "accuracy of nothing": lambda: counted(batches=[]),
-        "whether a text with nan can be right": lambda: of(lost[:3], [0, 1, 0]) > 0,
-        "whether a text with nan is counted": lambda: of(lost, [1, 2, 0, 0]) != of(lost[3:], [0]),
+        "whether a text with nan can be right": lambda: bool(of(lost, [0, 1, 0], lengths=[1] * 3) > 0),
+        "whether texts with nan are left out": lambda: bool(
+            of([*lost, *clear[:2]], [1, 2, 1, 0, 1], lengths=[1] * 5) == 1
+        ),
         "training mode meanwhile": lambda: meanwhile("training_seen"),
         "gradients recorded meanwhile": lambda: meanwhile("recording_seen"),
         "modes afterwards": lambda: [afterwards(None, start) for start in (mixed, nn.Module.eval)],

@@ -224,17 +224,33 @@ def probe(kata):
         first, second = model.first, model.inner["W_value"]
         return is_lora(first), is_lora(second), first is second
 
-    def merged(show, first=None):
+    def merged(show):
         model = adapted(apply=kata.apply_lora)
-        if first:
-            model.get_submodule(first).merge()
-            model.get_submodule(first).merged = True
         kata.merge_lora(model)
         return show(model)
 
-    def merged_before_counts():
-        """Whether a layer that was merged before makes a difference."""
-        return not torch.allclose(merged(lambda model: model(IDS)), merged(lambda model: model(IDS), "blocks.0.W_value"))
+    def one_layer():
+        """A model of one linear, which becomes a LoRALinear under nearly every mistake."""
+        model = nn.ModuleDict({"W_query": nn.Linear(5, 4)})
+        kata.apply_lora(model, 2, 5.0, ("W_query",))
+        return dealt(model)
+
+    def merged_before():
+        """Whether it makes a difference to merge_lora that the layer was merged before."""
+        model, other = one_layer(), one_layer()
+        model["W_query"].merge()
+        model["W_query"].merged = True
+        kata.merge_lora(model)
+        kata.merge_lora(other)
+        return not torch.allclose(model["W_query"](x), other["W_query"](x))
+
+    def misfit(case):
+        model = one_layer()
+        parts = {f"W_query.{part}": getattr(model["W_query"], part) for part in "AB"}
+        state = {name: numbers(*getattr(part, "weight", part).shape, seed=name) for name, part in parts.items()}
+        misfits("W_query.B", "W_value.A")[case](state)
+        name = "W_value.A" if case == "unexpected" else "W_query.B"
+        return refusal(lambda: kata.load_lora_state_dict(model, state), name)
 
     def state(show):
         return show(kata.lora_state_dict(adapted(apply=kata.apply_lora)))
@@ -290,31 +306,25 @@ def probe(kata):
         ],
         "modules after merge_lora": lambda: merged(kinds),
         "logits after merge_lora": lambda: merged(lambda model: model(IDS)),
-        "whether a layer merged before makes a difference": merged_before_counts,
+        "whether a layer merged before makes a difference": merged_before,
         "names of the state": lambda: state(sorted),
         "state": lambda: state(lambda found: found.get("blocks.1.W_value.B")),
         "whether the state is detached": lambda: state(lambda found: [one.requires_grad for one in found.values()]),
         "state after training": later,
         "loaded": lambda: loaded(learned())(IDS),
         "loaded in another order": lambda: loaded(rotated(learned()))(IDS),
-        **{f"{case} in the state": lambda case=case: misfit(case, loaded, refusal) for case in misfits()},
+        **{f"{case} in the state": lambda case=case: misfit(case) for case in misfits()},
     }
 
 
-def misfits():
+def misfits(name="blocks.1.W_value.B", unknown="blocks.2.W_query.A"):
     """What may be wrong with a state: a function that spoils one."""
     return {
-        "missing": lambda state: state.pop("blocks.1.W_value.B"),
-        "unexpected": lambda state: state.update({"blocks.2.W_query.A": torch.zeros(2, 6)}),
-        "a transposed tensor": lambda state: state.update({"blocks.1.W_value.B": torch.zeros(2, 4)}),
-        "a row for all": lambda state: state.update({"blocks.1.W_value.B": torch.zeros(1, 2)}),
+        "missing": lambda state: state.pop(name),
+        "unexpected": lambda state: state.update({unknown: torch.zeros(2, 6)}),
+        "a transposed tensor": lambda state: state.update({name: state[name].mT}),
+        "a row for all": lambda state: state.update({name: state[name][:1]}),
     }
-
-
-def misfit(case, loaded, refusal):
-    state = learned()
-    misfits()[case](state)
-    return refusal(lambda: loaded(state), "blocks.2.W_query.A" if case == "unexpected" else "blocks.1.W_value.B")
 
 
 @clause("parts")

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from safetensors import safe_open
 
 from dojo.finetune import confusion
 from dojo.finetune.batches import with_targets
+from dojo.finetune.classifier import Classifier
 from dojo.serving.finder import served
 from tests.meta.test_dojo_train import TINY, steps_saved, train
 
@@ -60,6 +62,21 @@ def test_the_loss_of_pretraining_on_such_targets_is_that_of_classification():
         inputs, targets = with_targets(items)
         expected = classification_loss(model, inputs, torch.tensor([1, 0, 1]), torch.tensor([2, 4, 1]))
         torch.testing.assert_close(batch_loss(model, inputs, targets), expected)
+
+
+def test_measuring_a_classifier_whose_core_alone_holds_leaves_its_modes(monkeypatch):
+    recorded = []
+
+    def accuracy(model, loader):
+        model.eval()
+        recorded.append(torch.is_grad_enabled())
+        return 0.5
+
+    monkeypatch.setattr("dojo.train.pieces.module", lambda address: SimpleNamespace(accuracy=accuracy))
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5).eval())
+    assert Classifier(model, None, 4).accuracy([]) == 0.5
+    assert [part.training for part in model.modules()] == [True, True, False]
+    assert recorded == [False]
 
 
 def test_a_classifier_learns_is_measured_and_answers(trained):
@@ -123,8 +140,8 @@ def test_a_fine_tuning_that_was_killed_ends_where_an_undisturbed_one_ends(traine
         (["classify", "--data", "nowhere.tsv"], "nowhere.tsv cannot be read: No such file or directory"),
         (["classify", "--data", "broken.tsv"], "broken.tsv, line 3: the label is 'maybe'"),
         (["classify", "--run", "nobody"], "there is no run 'nobody', only story."),
-        (["classify", "--trainable-blocks", "9"], "trainable_blocks must be 0 to 1"),
-        (["lora", "--rank", "99"], "rank must be between 1 and 16"),
+        (["classify", "--trainable-blocks", "9"], "trainable_blocks must be from 0 to 1"),
+        (["lora", "--rank", "99"], "rank must be from 1 to 16"),
         (["lora", "--resume", "--name", "never"], "there is no run"),
         (["lora", "--resume", "--rank", "3"], "--resume goes on with what was begun"),
     ],

@@ -217,6 +217,17 @@ def test_a_green_core_with_a_red_further_clause_is_green_with_an_offer(tiered):
     assert json.loads(tiered.run("dojo", "--json").stdout)["katas"][0]["state"] == "green"
 
 
+def test_a_red_further_clause_keeps_no_other_from_being_tested(tiered):
+    zero = '\n\n@pytest.mark.clause("zero")\ndef test_nothing_doubled_is_nothing():\n    assert double(0) == 0\n'
+    clause = "        even   The result is even.\n"
+    text = with_body("return number + number + (number == 7)")
+    for place, source in (("katas", text), ("solutions", TWO_TIERS)):
+        two = source.replace(clause, clause + "        zero   Zero gives zero.\n")
+        tiered.write(f"{place}/toys/doubling.py", two)
+    tiered.write("tests/toys/test_doubling.py", TEST_OF_DOUBLING + zero)
+    assert "further: 1 of 2 hold" in "\n".join(shown(tiered)[0])
+
+
 def test_further_asks_for_everything(tiered):
     tiered.write("katas/toys/doubling.py", with_body("return number + number + (number == 7)"))
     lines, code = shown(tiered, "doubling", "--further")
