@@ -95,7 +95,7 @@ def identified(address: str, mine: Parts, groups: Groups) -> Named:
     about_core = {
         part: mine[part]
         for part, results in groups.items()
-        if part in mine and any(breaks.get(n) in core for _, names in results if REFERENCE not in names for n in names)
+        if part in mine and any(breaks.get(name) in core for name in _wrong_names(results))
     }
     return named(about_core, groups) if differing(about_core, groups) else named(mine, groups)
 
@@ -124,6 +124,11 @@ def _closest(whole: set[str], agree: Mapping[str, Sequence[str]]) -> str:
     extra = {name: sum(name not in names for names in agree.values()) for name in sorted(whole)}
     least = [name for name, others in extra.items() if others == min(extra.values())]
     return least[0] if len(least) == 1 else ""
+
+
+def _wrong_names(results: Sequence[tuple[Any, Sequence[str]]]) -> list[str]:
+    """The mistakes whose result of a part is another one than the reference's, and proves something."""
+    return [name for result, names in results if counts(result) and REFERENCE not in names for name in names]
 
 
 def _names_that_give(result: Any, groups: Sequence[tuple[Any, Sequence[str]]]) -> list[str]:
