@@ -141,6 +141,7 @@ class Shown(Silent):
         else:
             self.remember(verdict)
             say(render.named_after(verdict, self.width))
+            say(render.output(verdict) if self.request.verbose else [])
         if verdict.outcome == GREEN and self.request.tiers == OFFER:
             say(render.further(verdict))
         if verdict.outcome == GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):

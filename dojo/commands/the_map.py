@@ -25,8 +25,9 @@ def tell(found: list[Standing]) -> None:
     filled = BAR * done // max(len(found), 1)
     bar = (terminal.glyph("full") * filled, "green"), (terminal.glyph("empty") * (BAR - filled), "dim")
     terminal.say(("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} green")
-    for text in terminal.wrapped(route_of(found), terminal.columns() - 1):
-        terminal.say(text)
+    if route := route_of(found):
+        for text in terminal.wrapped(route, terminal.columns() - 1):
+            terminal.say(text)
     widths = Widths(found)
     terminal.say()
     terminal.say((heading(widths), "dim"))
@@ -57,12 +58,13 @@ class Widths:
 
     def __init__(self, found: list[Standing]):
         self.room = ROOM if terminal.columns() >= 60 else 1  # between two columns
+        self.word = WORD if terminal.columns() >= 50 else 0  # of the state; the sign stays
         self.name = max([4, *(len(curriculum.short(one.kata)) for one in found)])
         self.clauses = max([len(CLAUSES), *(len(clauses_of(one)) for one in found)])
         self.book = max([len(BOOK), *(len(book_of(one)) for one in found)])
         self.minutes = max([len(MINUTES), *(len(minutes_of(one)) for one in found)])
         self.title = max([0, *(len(one.kata.title) for one in found)])
-        fixed = self.room + 2 + WORD + self.room + self.name + self.room + self.clauses
+        fixed = self.room + 2 + self.word + self.room + self.name + self.room + self.clauses
         space = terminal.columns() - 1 - fixed - self.room
         least = min(self.title, 16)
         if space - self.minutes - self.room < self.book + self.room + least:
@@ -75,7 +77,7 @@ class Widths:
 
 def heading(widths: Widths) -> str:
     """What the columns are."""
-    columns = [f"{'':{WORD + 2}}", f"{'kata':{widths.name}}"]
+    columns = [f"{'':{widths.word + 2}}", f"{'kata':{widths.name}}"]
     columns += [f"{'':{widths.title}}"] if widths.title else []
     columns.append(f"{CLAUSES:>{widths.clauses}}")
     columns += [f"{BOOK:{widths.book}}"] if widths.book else []
@@ -87,7 +89,11 @@ def line(one: Standing, widths: Widths) -> list[terminal.Part]:
     """One kata: sign and word of its state, name, title, clauses, section, minutes."""
     style, gap = terminal.STYLES[one.state], " " * widths.room
     before = f"{terminal.glyph('route') if one.kata.route else '':{widths.room}}"
-    parts: list[terminal.Part] = [before, (f"{terminal.glyph(one.state)} {one.state:{WORD}}", style), gap]
+    parts: list[terminal.Part] = [
+        before,
+        (f"{terminal.glyph(one.state)} {one.state[: widths.word]:{widths.word}}", style),
+        gap,
+    ]
     parts += [(f"{curriculum.short(one.kata):{widths.name}}", "bold"), gap]
     if widths.title:
         parts += [f"{terminal.cut(one.kata.title, widths.title):{widths.title}}", gap]

@@ -17,7 +17,7 @@ def remember(verdict: Verdict) -> None:
     known = store.read(kata.address, TIME)
     now = time.time()
     if not isinstance(known.get("begun"), float):
-        store.write(kata.address, TIME, {"begun": now - verdict.seconds})
+        store.write(kata.address, TIME, {"begun": now} | ({"green": now} if verdict.outcome == GREEN else {}))
     elif verdict.outcome == GREEN and "green" not in known:
         store.write(kata.address, TIME, known | {"green": now})
 

@@ -68,14 +68,19 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
         lines += [[], *([(line, "bold red")] for line in terminal.wrapped(first, width, "", INDENT))]
         lines += [[line] for text in rest for line in terminal.wrapped(_printable(text), width, INDENT, INDENT * 2)]
     lines += failures(found, width, verbose)
-    if verbose and found.output:
-        lines += [[], [("what pytest printed", "bold")], [_printable(found.output.rstrip())]]
+    lines += output(found) if verbose else []
     return [*lines, [], *count(found, width), *skips(found, width)]
 
 
 def heading(kata: Kata, width: int) -> list[Line]:
     """The title of a kata, and its file."""
     return [_heading(kata.title, f"katas/{kata.address}.py", width)]
+
+
+def output(found: Verdict) -> list[Line]:
+    """What pytest printed, once the run has ended."""
+    text = found.output.rstrip().splitlines()
+    return [[], [("what pytest printed", "bold")], *([_printable(line)] for line in text)] if text else []
 
 
 def _heading(title: str, where: str, width: int) -> Line:

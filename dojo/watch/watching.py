@@ -132,6 +132,7 @@ class Watch:
         self.spare: Prepared | None = None
         self.working: subprocess.Popen[bytes] | None = None  # ahead, for the next diagnosis
         self.confirmed: tuple[str, ...] = ()  # the command that waits for a yes
+        self.seen = ""  # the hash of the kata's file when it was looked at
         self.on = True
 
     def loop(self) -> None:
@@ -175,7 +176,7 @@ class Watch:
             self.view = View(kata)
             self._drop_spare()
         self.view.panel, self.view.question, self.confirmed, self.view.scrolled = [], "", (), 0
-        state = standing(kata).state
+        self.seen, state = hash_of(kata.stub), standing(kata).state
         if state == MISSING:
             self.view.verdict = None
             self._tell(f"katas/{kata.address}.py is missing: x writes the stub again.")
@@ -194,7 +195,7 @@ class Watch:
         if spare and spare.process.poll() is not None:
             spare.close()
             spare = None
-        self.view.record, self.view.note = Record(), ""
+        self.seen, self.view.record, self.view.note = hash_of(kata.stub), Record(), ""
         request = spare.request if spare else self._request(kata)
         self.running = Run(self.number, request, spare, self.limits, self.post)
         self.screen.show(self.view)
@@ -211,12 +212,8 @@ class Watch:
         self._have_spare()
 
     def _is_new(self, kata: Kata) -> bool:
-        """Whether a kata's content is another one than that of the last run: an editor may save without a change."""
-        if kata != self.view.kata:
-            return True
-        if self.running and self.running.thread.is_alive():
-            return True
-        return self.view.verdict is None or self.view.verdict.source != hash_of(kata.stub)
+        """Whether a kata's content is another one than when it was looked at: an editor may save without a change."""
+        return kata != self.view.kata or self.seen != hash_of(kata.stub)
 
     def _judged(self, verdict: Verdict, ended: bool) -> None:
         if verdict.source != hash_of(verdict.kata.stub):  # saved while it ran: the save is on its way

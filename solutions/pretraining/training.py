@@ -98,8 +98,9 @@ def train(
     history = History()
 
     def evaluate(step: int, tokens_seen: int) -> None:
-        train_loss = mean_loss(model, train_loader, eval_batches)
-        val_loss = mean_loss(model, val_loader, eval_batches)
+        with _random_states_kept():  # a loader may draw from Python's as well
+            train_loss = mean_loss(model, train_loader, eval_batches)
+            val_loss = mean_loss(model, val_loader, eval_batches)
         history.steps.append(step)
         history.tokens_seen.append(tokens_seen)
         history.train_losses.append(train_loss)

@@ -327,6 +327,7 @@ def without(toys, missing, *argv):
     ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(toys, missing, argv):
+    toys.write("katas/toys/doubling.py", DOUBLING)
     ended = without(toys, missing, *argv)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(f"dojo needs the package '{missing[0]}', which this Python does not have.")

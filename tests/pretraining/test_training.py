@@ -89,6 +89,14 @@ def trained(model, train_loader=None, optimizer=None, epochs=1, *, run=train, **
     return run(model, train_loader, optimizer=optimizer or sgd(model), epochs=epochs, **more)
 
 
+def clip(parameters, max_norm):
+    """Clip by the formula; PyTorch's function adds 1e-6 to the norm."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    for gradient in gradients:
+        gradient.mul_((max_norm / norm).clamp(max=1))
+
+
 def loss_of(model, group):
     """The mean loss of all rows of some batches, by PyTorch."""
     inputs, targets = (torch.cat(part) for part in zip(*group, strict=True))
@@ -105,7 +113,7 @@ def by_hand(model, groups, optimizer=None, max_norm=None, schedule=None):
         loss = loss_of(model, group)
         loss.backward()
         if max_norm is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+            clip(model.parameters(), max_norm)
         optimizer.step()
         losses.append(loss.item())
     return losses
