@@ -213,17 +213,18 @@ def settled(proof: Proof, write: bool) -> list[str]:
     unbitten = proof.unbitten()
     if not write:
         written = drawn_of(kata.address)
-        if reach_of(kata.address) != proof.reach() or not set(unbitten) <= written.keys():
+        found = proof.reach()
+        if list(reach_of(kata.address).items()) != list(found.items()) or not set(unbitten) <= written.keys():
             return [f"{file.name} is not what the mistakes do: python -m dojo.check mistakes --write {kata.name}"]
         return replayed(kata, {test: written[test] for test in unbitten})
-    found = biting(kata, unbitten)
+    edits_found = biting(kata, unbitten)
     lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(tests)}" for name, tests in proof.reach().items())
-    edits = ",\n".join(f"    {json.dumps(test)}: {json.dumps([m.before, m.after])}" for test, m in found.items())
+    edits = ",\n".join(f"    {json.dumps(test)}: {json.dumps([m.before, m.after])}" for test, m in edits_found.items())
     text = f'{{\n  "proved": "{fingerprint(kata)}",\n  "reach": {{\n{lines}\n  }},\n  "drawn": {{\n{edits}\n  }}\n}}\n'
     file.write_text(text, encoding="utf-8", newline="\n")
     reach_of.cache_clear()
     drawn_of.cache_clear()
-    return [f"no mistake and no drawn edit fails {test}" for test in unbitten if test not in found]
+    return [f"no mistake and no drawn edit fails {test}" for test in unbitten if test not in edits_found]
 
 
 def biting(kata: Kata, tests: Sequence[str]) -> dict[str, Mutant]:
