@@ -87,7 +87,7 @@ def grouped(theirs: Mapping[str, Parts]) -> dict[str, list[tuple[Any, list[str]]
 
 
 def identified(address: str, mine: Parts, groups: Groups) -> Named:
-    """The mistakes that explain what was seen of the core, or, where nothing is wrong there, of everything.
+    """The mistakes that explain what was seen: all of it, or else what was seen of the core, if that is wrong.
 
     Somebody who wrote the book's class with one mistake lacks what is further, too, and that is no second mistake.
     """
@@ -97,7 +97,10 @@ def identified(address: str, mine: Parts, groups: Groups) -> Named:
         for part, results in groups.items()
         if part in mine and any(breaks.get(name) in core for name in _wrong_names(results))
     }
-    return named(about_core, groups) if differing(about_core, groups) else named(mine, groups)
+    everything = named(mine, groups)
+    if everything.whole or not differing(about_core, groups):
+        return everything
+    return named(about_core, groups)
 
 
 def differing(mine: Parts, groups: Groups) -> list[str]:
