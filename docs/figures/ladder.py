@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from docs.figures.style import save
 from dojo import ROOT
 from dojo.ladder import drawing
-from dojo.ladder.report import from_json
+from dojo.ladder.table import from_json
 
 NUMBERS = ROOT / "docs" / "measured" / "attention-cpu-float32.json"
 
