@@ -36,7 +36,7 @@ COMMANDS = {
     "classify": "Ask a fine-tuned model whether a message is wanted.",
     "bench": "Your attention on the ladder beside the others: checked, then timed.",
     "update": "Take a release's new katas, docstrings and tests; what you wrote stays.",
-    "doctor": "Check the installation, and say how to mend it.",
+    "doctor": "Check the installation, and say how to fix it.",
     "completion": "Print a shell's completion script.",
 }
 
@@ -258,4 +258,4 @@ def dojo(ctx: click.Context, as_json: bool) -> None:
 
         the_map.show(as_json)
     elif as_json:
-        raise click.UsageError(f"write --json behind the command: dojo {ctx.invoked_subcommand} ... --json")
+        raise click.UsageError(f"write --json after the command: dojo {ctx.invoked_subcommand} ... --json")

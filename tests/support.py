@@ -200,7 +200,7 @@ def said_first(error: Exception) -> str:
 
 @contextlib.contextmanager
 def refuses(error: type[Exception], *values: object) -> Iterator[None]:
-    """Expect this very error, no subclass, with the text of every value in its message. No annotation is asked."""
+    """Expect this very error, no subclass, with the text of every value in its message. Annotations are not checked."""
     __tracebackhide__ = True
     named = " and ".join(str(value) for value in values)
     expected = f"expected a {error.__name__}" + (f" that names {named}" if named else "")

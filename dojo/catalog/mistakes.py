@@ -15,7 +15,7 @@ def mistakes_of(address: str) -> dict[str, dict[str, Any]]:
 
 
 def mistakes_file(address: str) -> dict[str, Any]:
-    """The mistakes file of a kata as it stands: its `mistake` and its `excused` tables."""
+    """The mistakes file of a kata as it is: its `mistake` and its `excused` tables."""
     path = Place(address).mistakes
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 

@@ -24,7 +24,7 @@ NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "triu": "tril",
 
 @dataclass(frozen=True)
 class Mutant:
-    """A mutated source, with the statement it changes as it stood and as it stands now."""
+    """A mutated source, with the statement it changes as it was and as it is now."""
 
     source: str
     line: int

@@ -40,7 +40,7 @@ def command(
 ) -> int:
     """Put your MultiHeadAttention on the ladder beside other ways to write it.
 
-    Each variant is first held against PyTorch's own attention, on this device and in this dtype: output, gradients and
+    Each variant is first compared with PyTorch's own attention, on this device and in this dtype: output, gradients and
     causality. What is not right is shown and not timed. Ends with a table, and writes JSON and a figure. The exit code
     is 1 where your attention is not right, or where a ratio that should hold does not.
     """

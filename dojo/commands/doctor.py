@@ -9,7 +9,7 @@ from dojo.cli import json_option
 @click.option("--fetch", is_flag=True, help="Download GPT-2's vocabulary first (1.5 MB, with a time limit).")
 @json_option()
 def command(fetch: bool, as_json: bool) -> int:
-    """Check Python, the packages, torch, the clone, write access and GPT-2's vocabulary, and say how to mend each.
+    """Check Python, the packages, torch, the clone, write access and GPT-2's vocabulary, and say how to fix each.
 
     The exit code is 1 where something that is needed is wrong.
     """

@@ -1,4 +1,4 @@
-"""`dojo hint`: the page's help, one rung more each time it is asked."""
+"""`dojo hint`: the page's help, one rung more each time it is called."""
 
 import click
 

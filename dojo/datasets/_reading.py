@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def decoded(path: str | Path) -> str:
-    """The text of a file of UTF-8, as it stands, without a byte order mark at its beginning.
+    """The text of a file of UTF-8, as it is, without a byte order mark at its beginning.
 
     Raises ValueError, with the line of the first wrong byte, and OSError for a file that cannot be read.
     """

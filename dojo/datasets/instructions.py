@@ -13,7 +13,7 @@ def read_instructions(path: str | Path) -> list[dict[str, str]]:
     """The entries of a file, each with an instruction, an input, which may be empty, and an output.
 
     The file is a list in JSON, as the book's instruction-data.json is, or JSON Lines: an object a line. Other fields
-    are left out. Raises ValueError for what is no such file: broken JSON with its line, a broken entry with its number,
+    are left out. Raises ValueError for any other file: broken JSON with its line, a broken entry with its number,
     from 1 on, and its field. Raises OSError for a file that cannot be read.
     """
     text = decoded(path)

@@ -33,7 +33,7 @@ def language_reference() -> Text:
 
 
 def read(path: str | Path) -> Text:
-    """Any file of UTF-8, as it stands; only a byte order mark at its beginning is left out.
+    """Any file of UTF-8, as it is; only a byte order mark at its beginning is left out.
 
     Raises ValueError, with the offset of the first wrong byte, for a file that is not UTF-8, and OSError for one that
     cannot be read. The SHA-256 is that of the file.

@@ -1,6 +1,6 @@
 """The gate before the clock: a variant that is not right, on this device and in this dtype, is not timed.
 
-Held against PyTorch's own attention in float32, from the same weights: the output, the gradients of the input and of
+Compared with PyTorch's own attention in float32, from the same weights: the output, the gradients of the input and of
 every weight, and causality, which is asked by rewriting the future.
 """
 

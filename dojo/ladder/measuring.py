@@ -91,7 +91,7 @@ def peak_of(function: Callable[[], None], device: str) -> int:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Nothing on the error stream for a while: some builds of torch tell of every profile there."""
+    """Nothing on the error stream for a while: some builds of torch show every profile there."""
     own, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

@@ -1,7 +1,7 @@
 """The rungs of the ladder: multi-head causal attention with an output projection, written in many ways.
 
 Every rung takes (batch, tokens, emb_dim) and gives the same back. All are built from the same weights, and hand out
-their gradients under the same names, so that one can be held against another.
+their gradients under the same names, so that one can be compared with another.
 """
 
 from collections.abc import Callable, Mapping

@@ -51,7 +51,7 @@ def bars(guess: Guess) -> str:
 
 
 def lens(seen: Seen) -> str:
-    """What the model would say after each token, if it ended behind the embedding or behind each block."""
+    """What the model would say after each token, if it ended after the embedding or after each block."""
     rows = []
     for layer in reversed(range(len(seen.lens))):
         name = f"block {layer}" if layer else "embedding"

@@ -82,7 +82,7 @@ def attention(att: Any, x: Tensor, heads: int) -> Tensor:
 
 
 def _watched(model: Any, row: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The logits, what each attention reads, and what stands behind the embedding and behind each block."""
+    """The logits, what each attention reads, and what stands after the embedding and after each block."""
     read: list[Tensor] = []
     written: list[Tensor] = []
     hooks = [

@@ -34,7 +34,7 @@ def _annotation(name: str) -> _Plain:
 
 
 def stand_in() -> None:
-    """Put the stand-in behind all other finders, once."""
+    """Put the stand-in after all other finders, once."""
     if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
         sys.meta_path.append(StandInFinder())
 

@@ -1,4 +1,4 @@
-"""`dojo doctor`: what is wrong with this installation, and the command that mends it. Needs nothing but Python."""
+"""`dojo doctor`: what is wrong with this installation, and the command that fixes it. Needs nothing but Python."""
 
 import importlib.metadata
 import importlib.util
@@ -34,12 +34,12 @@ print("devices: " + ", ".join(devices))
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: its name, whether it is ok, what was seen, the command that mends it, and a word on that."""
+    """One thing looked at: its name, whether it is ok, what was seen, the command that fixes it, and a word on that."""
 
     name: str
     state: str
     seen: str
-    mend: str = ""
+    fix: str = ""
     about: str = ""
 
 
@@ -77,7 +77,7 @@ def examine(as_json: bool, fetch: bool) -> int:
         if failed:
             terminal.say((failed, "bold red"))
         if wrong:
-            terminal.say((f"{len(wrong)} to mend: {', '.join(finding.name for finding in wrong)}", "bold red"))
+            terminal.say((f"{len(wrong)} to fix: {', '.join(finding.name for finding in wrong)}", "bold red"))
         elif not failed:
             terminal.say(("all that is needed is here.", "bold green"))
     return 1 if wrong or failed else 0
@@ -92,8 +92,8 @@ def tell(finding: Finding) -> None:
     terminal.say((terminal.glyph(mark), style), f" {finding.name:13} ", first[len(hanging) :])
     for line in more:
         terminal.say(line)
-    if finding.mend:
-        terminal.say(hanging, ("mend: ", "bold"), (finding.mend, "cyan"))
+    if finding.fix:
+        terminal.say(hanging, ("fix: ", "bold"), (finding.fix, "cyan"))
     for line in terminal.wrapped(finding.about, terminal.columns() - 1, hanging, hanging) if finding.about else ():
         terminal.say((line, "dim"))
 
@@ -138,7 +138,7 @@ def torch() -> Iterator[Finding]:
     if importlib.util.find_spec("torch") is None:
         yield Finding("torch", WRONG, "is not installed", INSTALL, f"in {ROOT}")
         return
-    mend = "python -m pip install --force-reinstall --no-deps torch", "which torch for which system: README.md"
+    fix = "python -m pip install --force-reinstall --no-deps torch", "which torch for which system: README.md"
     try:
         ended = subprocess.run(
             [sys.executable, "-c", TORCH],
@@ -150,13 +150,13 @@ def torch() -> Iterator[Finding]:
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        yield Finding("torch", WRONG, f"could not be imported within {IMPORT_SECONDS:g} seconds", *mend)
+        yield Finding("torch", WRONG, f"could not be imported within {IMPORT_SECONDS:g} seconds", *fix)
         return
     if devices := re.search(r"^devices: (.*)$", ended.stdout, re.MULTILINE):
         yield Finding("torch", OK, f"runs on {devices[1]}")
     else:
         words = ended.stderr.strip().splitlines()[-1:] or [f"ended with code {ended.returncode}"]
-        yield Finding("torch", WRONG, f"cannot be imported: {words[0]}", *mend)
+        yield Finding("torch", WRONG, f"cannot be imported: {words[0]}", *fix)
 
 
 def clone() -> Iterator[Finding]:
@@ -177,9 +177,9 @@ def clone() -> Iterator[Finding]:
     elif not installed.exists() or not os.path.samefile(installed, ROOT):
         yield Finding("command", WRONG, f"the command `dojo` runs the clone in {installed}", INSTALL, f"in {ROOT}")
     elif shutil.which("dojo") is None:
-        mend = str(Path(".venv", "Scripts", "activate")) if os.name == "nt" else "source .venv/bin/activate"
+        fix = str(Path(".venv", "Scripts", "activate")) if os.name == "nt" else "source .venv/bin/activate"
         seen = "the command `dojo` is installed but not on the PATH"
-        yield Finding("command", NOTE, seen, mend, "activate the environment that you installed it in")
+        yield Finding("command", NOTE, seen, fix, "activate the environment that you installed it in")
 
 
 def installed_root() -> Path | None:
@@ -222,10 +222,10 @@ def write_access() -> Iterator[Finding]:
                 file.write(b"can this be written?")
                 file.flush()
         except OSError as error:
-            mend = f"icacls {folder} /grant %USERNAME%:F /T" if os.name == "nt" else f"chmod -R u+rwX {folder}"
+            fix = f"icacls {folder} /grant %USERNAME%:F /T" if os.name == "nt" else f"chmod -R u+rwX {folder}"
             if error.errno == 28:
-                mend = "make room on the disk"
-            yield Finding("writing", WRONG, f"{name}/ cannot be written: {error.strerror or error}", mend)
+                fix = "make room on the disk"
+            yield Finding("writing", WRONG, f"{name}/ cannot be written: {error.strerror or error}", fix)
             return
     free = shutil.disk_usage(ROOT).free // (1 << 20)
     if free < 200:
@@ -255,8 +255,8 @@ def git() -> Iterator[Finding]:
     edited = [line[3:] for line in ended.stdout.splitlines() if line.strip()]
     if edited:
         shown = ", ".join(edited[:4]) + (f" and {len(edited) - 4} more" if len(edited) > 4 else "")
-        mend = f"git -C {ROOT} checkout HEAD -- tests solutions"
-        yield Finding("git", NOTE, f"edited since the last commit: {shown}", mend, "this drops those edits")
+        fix = f"git -C {ROOT} checkout HEAD -- tests solutions"
+        yield Finding("git", NOTE, f"edited since the last commit: {shown}", fix, "this drops those edits")
     else:
         yield Finding("git", OK, "tests/ and solutions/ are as committed")
 

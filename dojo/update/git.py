@@ -9,7 +9,7 @@ from dojo.errors import DojoError
 
 
 class GitError(DojoError):
-    """git is missing, or did not do what it was asked. Says what, in git's own words where there are any."""
+    """git is missing, or did not do what it was told. Says what, in git's own words where there are any."""
 
 
 def git(*words: str, folder: Path = ROOT, check: bool = True) -> str:

@@ -1,7 +1,7 @@
 """Bring a release's specification into a learner's file: signatures and docstrings become new, bodies stay.
 
 Definitions are matched by name. A definition that is not written becomes the new stub; one that is written gets the new
-docstring and keeps its body, to the letter. What the learner added stays where it is. Before a result is given back it
+docstring and keeps its body, exactly. What the learner added stays where it is. Before a result is given back it
 is checked that nothing of the learner's was lost; where that cannot be shown, the file is left alone.
 """
 
@@ -140,7 +140,7 @@ class _Merge:
         self.edits.append((first_line(own) - 1, last_line(own), [*head, *self.docstring_of(wanted, indent), *body]))
 
     def body_of(self, own: Definition, head_end: int) -> tuple[list[str], str]:
-        """The lines of a body behind its docstring, comments among them, and how far they are indented."""
+        """The lines of a body after its docstring, comments among them, and how far they are indented."""
         first, has_docstring = own.body[0], ast.get_docstring(own, clean=False) is not None
         start = last_line(first) if has_docstring else head_end
         statement = own.body[1] if has_docstring else first
@@ -173,7 +173,7 @@ class _Merge:
         return _indented(lines, first.col_offset, indent)
 
     def imports(self, mine: ast.Module, new: ast.Module) -> None:
-        """The release's imports that the learner's file lacks, behind its own."""
+        """The release's imports that the learner's file lacks, after its own."""
         bound = {name for node in mine.body for name in _bound(node)}
         lacking = [ast.unparse(node) for node in (_without(node, bound) for node in new.body) if node is not None]
         if not lacking:

@@ -8,7 +8,7 @@ def split_words(text: str) -> list[str]:
 
     Clauses:
         white-space  White space separates words and is dropped. No word is empty.
-        signs        Each of the eleven characters , . : ; ? _ ! " ( ) ' is a word of its own, wherever it stands.
+        signs        Each of the eleven characters , . : ; ? _ ! " ( ) ' is a word of its own, wherever it occurs.
         hyphens      Two hyphens side by side are a word of their own. A single hyphen stays in its word.
         unchanged    All other characters stay as they are, capitals and accents too.
 

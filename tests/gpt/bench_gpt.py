@@ -15,7 +15,7 @@ from torch import nn
 from dojo.ladder.measuring import in_turn, peak_of
 from tests.support import close, numbers
 
-transformers = pytest.importorskip("transformers", reason="the GPT is held against transformers, which is not there")
+transformers = pytest.importorskip("transformers", reason="the GPT is compared with transformers, which is not there")
 from katas.gpt.config import GPTConfig  # noqa: E402
 from katas.gpt.generate import generate_greedy  # noqa: E402
 from katas.gpt.model import GPTModel  # noqa: E402

@@ -16,7 +16,7 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
 def fits(schema, *files):
-    """Whether files fit a published schema; check-jsonschema carries a copy of each, so that no network is asked."""
+    """Whether files fit a published schema; check-jsonschema carries a copy of each, so that no network is needed."""
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *map(str, files)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""`dojo doctor`: what is wrong is named with the command that mends it, also before anything is installed."""
+"""`dojo doctor`: what is wrong is named with the command that fixes it, also before anything is installed."""
 
 import hashlib
 import http.server
@@ -49,10 +49,10 @@ def test_doctor_works_before_anything_is_installed(bare):
     assert "✓ python " in ended.stdout
     assert "✗ packages " in ended.stdout
     assert "torch (missing)" in " ".join(ended.stdout.split())
-    assert "mend: python -m pip install -c constraints.txt -e ." in ended.stdout
+    assert "fix: python -m pip install -c constraints.txt -e ." in ended.stdout
     data = json.loads(bare("doctor", "--json").stdout)
     assert data["ok"] is False
-    assert {"name", "state", "seen", "mend", "about"} == set(data["findings"][0])
+    assert {"name", "state", "seen", "fix", "about"} == set(data["findings"][0])
 
 
 def test_another_command_names_the_missing_package_instead(bare):
@@ -63,7 +63,7 @@ def test_another_command_names_the_missing_package_instead(bare):
 
 def test_every_finding_that_is_wrong_can_be_mended(bare):
     for finding in json.loads(bare("doctor", "--json").stdout)["findings"]:
-        assert finding["state"] != WRONG or finding["mend"], finding
+        assert finding["state"] != WRONG or finding["fix"], finding
 
 
 def test_doctor_is_content_with_this_installation(toys, tmp_path):
@@ -73,13 +73,13 @@ def test_doctor_is_content_with_this_installation(toys, tmp_path):
     assert found["writing"]["state"] == OK
     assert found["torch"]["seen"].startswith("runs on cpu")
     assert found["editor"]["seen"] == "EDITOR says 'no-such-editor', which was not found"
-    assert (found["vocabulary"]["state"], found["vocabulary"]["mend"]) == (NOTE, "dojo doctor --fetch")
+    assert (found["vocabulary"]["state"], found["vocabulary"]["fix"]) == (NOTE, "dojo doctor --fetch")
 
 
 def test_a_python_out_of_range_is_wrong(monkeypatch):
     monkeypatch.setattr(doctor, "supported", lambda: ((4, 0), (4, 2)))
     found = next(iter(doctor.python()))
-    assert (found.state, found.mend) == (WRONG, "python3 -m venv .venv")
+    assert (found.state, found.fix) == (WRONG, "python3 -m venv .venv")
     assert found.seen.endswith("but this needs 4.0 to 4.1")
 
 
@@ -124,7 +124,7 @@ def test_edited_tests_are_noticed(toys, monkeypatch):
     toys.write("solutions/toys/doubling.py", "")
     (finding,) = doctor.git()
     assert finding.seen == "edited since the last commit: solutions/toys/doubling.py, tests/toys/test_doubling.py"
-    assert finding.mend.startswith("git -C ")
+    assert finding.fix.startswith("git -C ")
 
 
 def test_a_folder_that_cannot_be_written_is_wrong(toys, monkeypatch):
@@ -240,7 +240,7 @@ def test_a_cache_that_cannot_be_written_is_told(server, monkeypatch, tmp_path):
     assert "cannot be written" in vocabulary.fetch_all(lambda line: None)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")
     assert vocabulary.fetch_all(lambda line: None).startswith("TIKTOKEN_CACHE_DIR is empty")
-    assert next(doctor.gpt2()).mend == "unset TIKTOKEN_CACHE_DIR"
+    assert next(doctor.gpt2()).fix == "unset TIKTOKEN_CACHE_DIR"
 
 
 def test_addresses_hashes_and_places_are_tiktokens_own(monkeypatch):

@@ -235,7 +235,7 @@ def test_completion_offers_commands_and_katas(toys, words, offered):
         (("tset",), "dojo: no command is called 'tset'. Did you mean test"),
         (("doubling",), "dojo: no command is called 'doubling'. Did you mean `dojo test doubling`?"),
         (("test", "--time-limit", "0"), "dojo: Invalid value for '--time-limit'"),
-        (("--json", "spec"), "dojo: write --json behind the command"),
+        (("--json", "spec"), "dojo: write --json after the command"),
         (("reset",), "dojo: which kata?"),
         (("diff",), "dojo: Missing argument 'KATA'."),
     ],

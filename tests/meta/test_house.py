@@ -189,7 +189,7 @@ def test_tests_of_katas_know_the_katas_and_their_support_only():
         if not OTHERS & {*path.parts} and path.name not in ("support.py", "laws.py"):
             known = {module for module in imports(path) if module.partition(".")[0] in ("solutions", "dojo", "tests")}
             if path.name.startswith("bench_"):
-                known = {module for module in known if not module.startswith("dojo.ladder")}
+                known = {module for module in known if not module.startswith(("dojo.ladder", "dojo.serving"))}
             assert known <= {"tests", "tests.support", "tests.laws"}, f"{relative(path)} imports {known}"
 
 

@@ -57,7 +57,7 @@ def test_merges_of_many_pages_are_those_of_recounting(kata):
 
 
 def joined(piece: tuple[bytes, ...], pair: tuple[bytes, bytes]) -> tuple[bytes, ...]:
-    """The piece with the pair joined wherever it stands: at its first place, and then in what follows."""
+    """The piece with the pair joined wherever it occurs: at its first place, and then in what follows."""
     if pair not in pairwise(piece):
         return piece
     at = list(pairwise(piece)).index(pair)

@@ -90,7 +90,7 @@ def plain(value):
 
 
 def everything(model, optimizer, generator=None):
-    """All that a checkpoint is about, as it stands."""
+    """All that a checkpoint is about, as it is."""
     generator = torch.Generator() if generator is None else generator
     return {
         "the model": plain(dict(model.state_dict())),

@@ -14,7 +14,7 @@ from pydoc_data.topics import topics
 import pytest
 
 pytest.importorskip("regex", reason="the kata needs the package regex")
-tiktoken = pytest.importorskip("tiktoken", reason="the speed is held against tiktoken, which is not installed")
+tiktoken = pytest.importorskip("tiktoken", reason="the speed is compared with tiktoken, which is not installed")
 from dojo.ladder.fast_bpe_encoding import BPETokenizer as FastTokenizer  # noqa: E402
 from dojo.ladder.fast_bpe_training import SPLIT_PATTERN, train_bpe  # noqa: E402
 from dojo.serving.annotations import unchecked  # noqa: E402
@@ -105,7 +105,7 @@ def test_encoding_for_the_first_time(benchmark, capsys):
         benchmark, lambda: fresh.pop().encode(text), lambda: theirs.encode(text, allowed_special="all"), rounds=5
     )
     speed = tell(benchmark, capsys, "1 MB with 8000 tokens, new words", SIZE, *seconds)
-    assert speed > 0.1, f"{speed:.2f} of tiktoken's speed: a word has to be worked out once, and not wherever it stands"
+    assert speed > 0.1, f"{speed:.2f} of tiktoken's speed: a word has to be worked out once, and not wherever it occurs"
 
 
 def test_plain_encoding(benchmark, capsys):

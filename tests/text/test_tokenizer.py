@@ -154,7 +154,7 @@ def test_white_space_separates_words_and_is_dropped(text, expected):
 def test_a_sign_is_a_word_of_its_own(sign):
     text = f"{sign}a{sign} b{sign}c {sign} {sign}{sign}"
     expected = [sign, "a", sign, "b", sign, "c", sign, sign, sign]
-    same(split_words(text), expected, f"the text was {text!r}, in which {sign} is a word wherever it stands")
+    same(split_words(text), expected, f"the text was {text!r}, in which {sign} is a word wherever it occurs")
 
 
 @clause("signs")
