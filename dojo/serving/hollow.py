@@ -20,7 +20,7 @@ def hollowed(function: Any) -> Any:
     """The function with its result zeroed and its effect kept from what it trains.
 
     One that is annotated to return None, whose effect is all that counts, does nothing. Any other works on copies of
-    the models, optimizers and parameters that it is given.
+    the models, optimizers and parameters that it is given, its own module among them.
     """
     idle = function.__annotations__.get("return", function) in (None, "None")
 
@@ -29,18 +29,11 @@ def hollowed(function: Any) -> Any:
         if idle:
             return None
         copies: dict[int, Any] = {}  # one for all arguments: the copied optimizer is that of the copied model
-        own = args[:1] if is_module_method(function, args) else ()
-        args = own + tuple(kept_from(value, copies) for value in args[len(own) :])
+        args = tuple(kept_from(value, copies) for value in args)
         kwargs = {name: kept_from(value, copies) for name, value in kwargs.items()}
         return zeroed(function(*args, **kwargs))
 
     return wrapper
-
-
-def is_module_method(function: Any, args: tuple[Any, ...]) -> bool:
-    """Whether the first argument is the module itself, which computes and trains nothing."""
-    torch = sys.modules.get("torch")
-    return "." in function.__qualname__ and bool(torch and args and isinstance(args[0], torch.nn.Module))
 
 
 def kept_from(value: Any, copies: dict[int, Any]) -> Any:
