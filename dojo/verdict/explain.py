@@ -13,7 +13,7 @@ from dojo.catalog.stubs import NOT_WRITTEN
 from dojo.learner.store import shown
 from dojo.serving.annotations import Mismatch
 from dojo.serving.finder import KataUnavailable, address_of, served_files
-from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, STAR, USES, NotAllowed
+from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, READS, STAR, USES, NotAllowed
 from dojo.system.files import NotRegular
 from dojo.verdict._misplaced import line_of_empty, misplaced, missing_name, wrong_byte
 
@@ -22,6 +22,7 @@ WHY_NOT_ALLOWED = {
     USES: "The specification of {} asks you to write this yourself.",
     IMPORTS: "A kata imports neither the reference nor the tests and their tools.",
     CHANGES: "A kata changes nothing in other modules: the tests use them too.",
+    READS: "A kata does not read the reference.",
     DETOUR: "A kata calls what it needs by its name.",
     STAR: "A kata names what it imports.",
 }
@@ -117,7 +118,7 @@ def _unavailable(failure: Failure) -> Explanation | None:
         case SyntaxError() as cause:
             return _syntax_error(failure, cause)
         case NotAllowed() as cause:
-            headline, *others = [f"{failure.file}:{line} {verb} {name}" for verb, name, line in cause.uses[:4]]
+            headline, *others = [f"{cause.file}:{line} {verb} {name}" for verb, name, line in cause.uses[:4]]
             why = WHY_NOT_ALLOWED[cause.uses[0].verb].format(failure.name)
             return Explanation(UNUSABLE, headline, (*others, why), next=test)
         case NotRegular() as cause:
