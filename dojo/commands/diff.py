@@ -11,6 +11,7 @@ from dojo.cli import KataName, confirmed
 from dojo.exits import Exit
 from dojo.learner.standing import is_done
 from dojo.system import terminal
+from dojo.system.files import read_regular
 
 STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 
@@ -41,6 +42,6 @@ def command(kata: Kata, yes: bool) -> int | None:
 
 def lines_of(path: Path, shown: str) -> list[str]:
     try:
-        return path.read_bytes().decode("utf-8", errors="replace").splitlines()
+        return read_regular(path).decode("utf-8", errors="replace").splitlines()
     except OSError as error:
         raise click.ClickException(f"{shown} cannot be read: {error.strerror or error}") from None

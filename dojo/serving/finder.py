@@ -63,7 +63,7 @@ class KataLoader(importlib.machinery.SourceFileLoader):
     def __init__(self, fullname: str, address: str, room: str):
         room, _, detail = room.partition(":")
         self.address, self.room, self.mistake = address, room, detail if room == "solutions" else ""
-        self.content = b""
+        self.content: bytes | None = None
         place = Place(address)
         file = place.stub if room == "katas" else place.solution
         super().__init__(fullname, detail if room == "file" else str(file))
@@ -72,7 +72,7 @@ class KataLoader(importlib.machinery.SourceFileLoader):
         raise OSError("a kata is never cached")
 
     def get_data(self, path: Any) -> bytes:
-        return self.content
+        return self._read() if self.content is None else self.content
 
     def _read(self) -> bytes:
         data = read_regular(Path(self.path)) if self.room == "katas" else super().get_data(self.path)
@@ -110,10 +110,10 @@ class KataLoader(importlib.machinery.SourceFileLoader):
         """The public names that the kata does not define. A class or function that is only imported does not count."""
         asked = specification.public_names(self.address)
         if self.room not in ("katas", "file"):
-            return [name for name in asked if not hasattr(module, name)]
-        bound = bound_names(ast.parse(self.content))
+            return [name for name in asked if name not in vars(module)]
+        bound = bound_names(ast.parse(self.get_data(self.path)))
         constants = set(asked) - set(specification.defined_names(self.address))
-        return [name for name in asked if not hasattr(module, name) or name not in bound | constants]
+        return [name for name in asked if name not in vars(module) or name not in bound | constants]
 
 
 class Finder(importlib.abc.MetaPathFinder):
