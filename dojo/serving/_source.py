@@ -4,6 +4,7 @@ import ast
 import builtins
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 OWN_PACKAGE = "katas"
 DEEPEST = 40  # expressions within expressions that are looked into
@@ -53,13 +54,16 @@ class Source:
                 return {text for value in self.assigned[name] for text in self.texts(value, depth + 1)}
         return set()
 
-    def written(self) -> Iterator[tuple[ast.AST, str]]:
+    @cached_property
+    def written(self) -> list[tuple[ast.AST, str]]:
         """Every text of the file but the docstrings; one that is put together comes as a whole."""
         parts = {id(text) for text in _docstrings(self.nodes)}
+        found = []
         for node in self.nodes:  # the outer ones come first
             if id(node) not in parts and not isinstance(node, ast.Name) and (texts := self.texts(node)):
-                parts |= {id(part) for part in ast.walk(node)}
-                yield from ((node, text) for text in texts)
+                parts |= set() if isinstance(node, ast.Constant) else {id(part) for part in ast.walk(node)}
+                found += [(node, text) for text in texts]
+        return found
 
     def put_together(self, node: ast.AST, depth: int = 0) -> bool:
         """Whether a text is computed from nothing but constants: nobody needs that but to hide a name."""

@@ -20,7 +20,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -95,16 +95,20 @@ class KataLoader(importlib.machinery.SourceFileLoader):
                 raise
             cause = error
         if os.environ.get(CHECKS):
-            own = specification.public_names(self.address) if cause else self.missing(module)
-            for name in own:
-                setattr(module, name, StandIn(self.address, name, cause))
             from dojo.serving.annotations import check
 
-            check(module)
+            self._stand_in(module, specification.public_names(self.address) if cause else self.missing(module), cause)
+            try:
+                check(module)
+            except Exception as error:  # an object that does not let itself be looked at
+                self._stand_in(module, specification.public_names(self.address), error)
         if self.room == "hollow":
             from dojo.serving.hollow import empty
 
             empty(module)
+
+    def _stand_in(self, module: ModuleType, names: Iterable[str], cause: BaseException | None) -> None:
+        vars(module).update({name: StandIn(self.address, name, cause) for name in names})
 
     def missing(self, module: ModuleType) -> list[str]:
         """The public names that the kata does not define. A class or function that is only imported does not count."""

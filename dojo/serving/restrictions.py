@@ -129,7 +129,7 @@ def _star_imports(source: Source) -> Iterator[Use]:
 
 def _reads(source: Source) -> Iterator[Use]:
     """A path or a module's name that leads to the reference."""
-    yield from (Use(READS, "solutions", _line(node)) for node, text in source.written() if REFERENCE.search(text))
+    yield from (Use(READS, "solutions", _line(node)) for node, text in source.written if REFERENCE.search(text))
     for node in source.nodes:
         match node:
             case ast.BinOp(op=ast.Div(), left=left, right=right):
@@ -144,7 +144,7 @@ def _reads(source: Source) -> Iterator[Use]:
 
 def _environment(source: Source) -> Iterator[Use]:
     """dojo's own environment variables."""
-    texts = [(node, text) for node, text in source.written()]
+    texts = [*source.written]
     texts += [(node, node.arg) for node in source.nodes if isinstance(node, ast.keyword) and node.arg]
     yield from (Use(DETOUR, text, _line(node)) for node, text in texts if text.startswith(OWN_VARIABLES))
 

@@ -8,6 +8,7 @@ import ctypes
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dojo import ROOT
 from dojo.catalog.stubs import stub_of
 from tests.meta.hostile.when_run import GREEN, KILLED, ROWS
 from tests.meta.scratch import DOUBLING, Scratch
@@ -32,8 +34,6 @@ def clone(tmp_path_factory):
     ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
     toys = Scratch(tmp_path_factory.mktemp("hostile") / "clone")
     toys.only_toys()
-    toys.temporary = toys.root.parent / "tmp"
-    toys.temporary.mkdir()
     return toys
 
 
@@ -80,10 +80,10 @@ def nothing_left():
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_hostile_file(clone, row):
+def test_a_hostile_file(clone, tmp_path, row):
     put(clone, row.file)
     before = content(clone)
-    process = clone.start("dojo", "test", "doubling", *LIMITS, TMPDIR=str(clone.temporary), PYTHONDONTWRITEBYTECODE="1")
+    process = clone.start("dojo", "test", "doubling", *LIMITS, TMPDIR=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
     try:
         stdout, stderr = process.communicate("", timeout=PATIENCE)
     finally:
@@ -97,7 +97,7 @@ def test_a_hostile_file(clone, row):
     assert row.touches or content(clone) == before, "a file of the repository was changed"
     if process.returncode != KILLED:
         assert not left_processes(), f"left: {left_processes(0)}"
-        assert not os.listdir(clone.temporary), os.listdir(clone.temporary)
+        assert not os.listdir(tmp_path), os.listdir(tmp_path)
 
 
 SEEN_BY = (
@@ -109,9 +109,9 @@ KINDS = [row for row in ROWS if callable(row.file)]
 
 @pytest.mark.parametrize("row", KINDS, ids=lambda row: row.name)
 @pytest.mark.parametrize("words", SEEN_BY, ids=lambda words: " ".join(words) or "the map")
-def test_every_command_gets_along_with_it(clone, row, words):
+def test_every_command_gets_along_with_it(clone, tmp_path, row, words):
     put(clone, row.file)
-    process = clone.start("dojo", *words, TMPDIR=str(clone.temporary))
+    process = clone.start("dojo", *words, TMPDIR=str(tmp_path))
     try:
         stdout, stderr = process.communicate("n\n", timeout=PATIENCE)
     finally:
@@ -123,3 +123,35 @@ def test_every_command_gets_along_with_it(clone, row, words):
 def test_the_stub_itself_is_not_started(clone):
     put(clone, stub_of(DOUBLING))
     assert "not started" in clone.run("dojo", "test", "doubling").stdout
+
+
+RIGHT_SOFTMAX = (ROOT / "solutions/foundations/softmax.py").read_text(encoding="utf-8")
+SUBMISSIONS = {  # what is written below a right answer, and what the sandbox makes of it
+    "honest": ("", "green"),
+    "wrong": ("\n\ndef softmax(x, dim):\n    return x\n", "red"),
+    "network": ("import socket\nsocket.create_connection(('127.0.0.1', 22), 2)\n", "red"),
+    "home": (f"import os\nos.listdir({str(Path.home())!r} + '/.ssh')\n", "red"),
+    "repository": ("open('katas/new', 'w')\n", "red"),
+    "daemon": (
+        "import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        "        os.execve('/bin/sleep', ['sleep', '7531'], {})\n    os._exit(0)\n",
+        "green",
+    ),
+    "kills dojo": ("import os\nos.kill(os.getppid(), 9)\n", "no verdict"),
+    "stops dojo": ("import os, time\nos.kill(os.getppid(), 19)\ntime.sleep(600)\n", "over time"),
+    "fills": ("for n in range(9):\n    open(f'/tmp/{n}', 'wb').write(bytes(10 ** 8))\n", "no verdict"),
+}
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_the_sandbox_of_other_peoples_code(tmp_path, name):
+    more, outcome = SUBMISSIONS[name]
+    place = tmp_path / "katas" / "foundations" / "softmax.py"
+    place.parent.mkdir(parents=True)
+    place.write_text(f"{RIGHT_SOFTMAX}\n\n{more}", encoding="utf-8")
+    words = [sys.executable, "docs/groups/judge.py", str(tmp_path), "--seconds", "60"]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.stdout.split("  ")[0].strip() == outcome, ended
+    assert ended.returncode == (0 if outcome == "green" else 1)
+    assert not [one for one in psutil.process_iter(["cmdline"]) if "7531" in (one.info["cmdline"] or ())]
