@@ -533,10 +533,12 @@ def test_a_step_in_which_nothing_counts_changes_nothing():
 @clause("uncounted")
 def test_a_batch_in_which_nothing_counts_changes_nothing_in_a_step_with_others():
     model, expected = toy(), toy()
-    parts = batches(3, 1, 3, counted=[4, 1, 3, 0, 4, 2, 1])
-    trained(model, parts, accumulate=3)
-    by_hand(expected, [parts])
-    compare(model, expected, "three batches make one step, accumulate=3; all targets of the second are -100")
+    parts, told = batches(3, 1, 3, counted=[4, 1, 3, 0, 4, 2, 1]), []
+    trained(model, parts, accumulate=3, on_step=lambda step, loss, history: told.append(loss))
+    losses = by_hand(expected, [parts])
+    because = "three batches make one step, accumulate=3; all targets of the second are -100"
+    compare(model, expected, because)
+    near(told[0], losses[0], f"the loss that on_step gets: {because}")
 
 
 @clause("partial")
