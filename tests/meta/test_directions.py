@@ -13,8 +13,8 @@ LAYERS = (
     {"catalog", "system", "datasets"},
     {"learner", "serving"},
     {"verdict", "update"},
-    {"watch", "check", "ladder", "train"},
-    {"finetune", "look"},
+    {"watch", "check", "ladder", "train", "group", "notebook"},
+    {"finetune", "look", "hunt"},
     {"commands"},
 )
 LEVEL = {package: level for level, packages in enumerate(LAYERS) for package in packages}
