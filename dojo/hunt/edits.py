@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dojo.check.mutants import Mutant
 
 # What a reader sees at a glance: a statement that goes, or a condition that never holds.
-PLAIN_TO_SEE = ("pass", "return", "break", "continue", "if False:", "while False:")
+PLAIN_TO_SEE = ("pass", "return", "break", "continue", "if False:", "elif False:", "while False:")
 KINDS: dict[type[ast.AST], str] = {
     ast.Compare: "a comparison", ast.BinOp: "an operator, or what stands beside it", ast.AugAssign: "an operator",
     ast.Constant: "a constant", ast.Call: "a call: its arguments, or whether it is made", ast.BoolOp: "a condition",
@@ -22,7 +22,7 @@ KINDS: dict[type[ast.AST], str] = {
 
 def is_hidden(mutant: Mutant) -> bool:
     """Whether an edit can be found only by thinking."""
-    return not mutant.after.startswith(PLAIN_TO_SEE) and '""' not in mutant.after and "''" not in mutant.after
+    return mutant.after not in PLAIN_TO_SEE and '""' not in mutant.after and "''" not in mutant.after
 
 
 def edited(source: str, mutant: Mutant) -> str | None:
