@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from dojo.check.mutants import Mutant
 
+# Expressions that may need parentheses within another.
+COMPOUND = (ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.Compare, ast.IfExp, ast.Lambda, ast.Starred, ast.Tuple)
 # What a reader sees at a glance: a statement that goes, or a condition that never holds.
 PLAIN_TO_SEE = ("pass", "return", "break", "continue", "if False:", "elif False:", "while False:")
 KINDS: dict[type[ast.AST], str] = {
@@ -88,21 +90,21 @@ def _dumped(value: object) -> str:
 def _spellings(content: bytes, old: ast.AST, new: ast.AST) -> Iterator[str]:
     """The text of the new node, its parts as the learner wrote them: without more parentheses, and with some."""
     parts = {ast.dump(node): _text(content, node) for node in ast.walk(old) if isinstance(node, ast.expr)}
-    kept: dict[str, str] = {}
+    kept: dict[str, tuple[str, bool]] = {}
 
     class Keep(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> ast.AST:
             if isinstance(node, ast.expr) and (text := parts.get(ast.dump(node))) is not None:
                 name = f"_part_{len(kept)}_"
-                kept[name] = text
+                kept[name] = text, isinstance(node, COMPOUND)
                 return ast.Name(name, ast.Load())
             return super().visit(node)
 
     plain = ast.unparse(ast.fix_missing_locations(Keep().visit(copy.deepcopy(new))))
-    for inner in ("{}", "({})"):
+    for wrapped in (False, True):
         text = plain
-        for name, part in kept.items():
-            text = text.replace(name, inner.format(part))
+        for name, (part, is_compound) in kept.items():
+            text = text.replace(name, f"({part})" if wrapped and is_compound else part)
         yield text
         yield f"({text})"
 
