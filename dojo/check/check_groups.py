@@ -14,7 +14,8 @@ MADE = "<!-- Made from katas/curriculum.toml and the pages: python -m dojo.check
 BOOK = (
     "Eight weeks beside the book",
     "Each week has sections to read and katas to write. The minutes estimate the core of the katas, without reading "
-    "and without the session. The questions are those of the katas' pages; [the answers](answers/index.md) stand apart.",
+    "and without the session. The questions are those of the katas' pages; [the answers](answers/index.md) stand "
+    "apart.",
 )
 ROUTE = (
     "The short route in four weeks",

@@ -90,21 +90,21 @@ def _dumped(value: object) -> str:
 def _spellings(content: bytes, old: ast.AST, new: ast.AST) -> Iterator[str]:
     """The text of the new node, its parts as the learner wrote them: without more parentheses, and with some."""
     parts = {ast.dump(node): _text(content, node) for node in ast.walk(old) if isinstance(node, ast.expr)}
-    kept: dict[str, tuple[str, bool]] = {}
+    kept: dict[str, tuple[str, type[ast.expr]]] = {}
 
     class Keep(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> ast.AST:
             if isinstance(node, ast.expr) and (text := parts.get(ast.dump(node))) is not None:
                 name = f"_part_{len(kept)}_"
-                kept[name] = text, isinstance(node, COMPOUND)
+                kept[name] = text, type(node)
                 return ast.Name(name, ast.Load())
             return super().visit(node)
 
     plain = ast.unparse(ast.fix_missing_locations(Keep().visit(copy.deepcopy(new))))
-    for wrapped in (False, True):
+    for wrapped in ((), COMPOUND, (ast.expr,)):
         text = plain
-        for name, (part, is_compound) in kept.items():
-            text = text.replace(name, f"({part})" if wrapped and is_compound else part)
+        for name, (part, whose) in kept.items():
+            text = text.replace(name, f"({part})" if issubclass(whose, wrapped) else part)
         yield text
         yield f"({text})"
 
