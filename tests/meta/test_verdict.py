@@ -137,7 +137,7 @@ YOURS = "your line: katas/toys/doubling.py:4 double  "
             doubling(before="while True: time.sleep(1)"),
             ("--time-limit", "6"),
             [
-                "stopped after 4 seconds; --time-limit allows more",
+                "stopped after 6 seconds; --time-limit allows more",
                 LOADING,
                 "your line: katas/toys/doubling.py:2 <module>  while True",
             ],
