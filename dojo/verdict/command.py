@@ -19,6 +19,7 @@ SKIPPERS = ("skip", "skipif", "importorskip")
 class Request:
     """What to test: a kata, with some prerequisites from the reference, or the reference itself.
 
+    instead: a file that is tested in the place of the learner's.
     tiers: CORE alone, FURTHER for everything, or OFFER, the further clauses after a core that passed.
     """
 
@@ -27,6 +28,7 @@ class Request:
     solutions: bool = False
     tiers: str = CORE
     verbose: bool = False
+    instead: Path | None = None
 
 
 def command(request: Request, *more: str) -> list[str]:
@@ -35,6 +37,8 @@ def command(request: Request, *more: str) -> list[str]:
     words += [*more, *filter(None, [request.tiers])]
     if request.borrowed:
         words += ["--borrow", ",".join(request.borrowed)]
+    if request.instead:
+        words += ["--instead", f"{request.kata.address}:{request.instead}"]
     return [*words, *(["--solutions"] if request.solutions else [])]
 
 

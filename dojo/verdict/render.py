@@ -72,9 +72,9 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
     return [*lines, [], *count(found, width), *skips(found, width)]
 
 
-def heading(kata: Kata, width: int) -> list[Line]:
-    """The title of a kata, and its file."""
-    return [_heading(kata.title, f"katas/{kata.address}.py", width)]
+def heading(kata: Kata, width: int, where: str = "") -> list[Line]:
+    """The title of a kata, and its file, or where the file is that stands in its place."""
+    return [_heading(kata.title, where or f"katas/{kata.address}.py", width)]
 
 
 def output(found: Verdict) -> list[Line]:
