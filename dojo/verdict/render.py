@@ -65,7 +65,7 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
             lines += marks(found.further, width, "further: ")
     if found.why:
         first, *rest = found.why
-        lines += [[], *([(line, "bold red")] for line in terminal.wrapped(first, width, "", INDENT))]
+        lines += [[], *([(line, "bold red")] for line in terminal.wrapped(_printable(first), width, "", INDENT))]
         lines += [[line] for text in rest for line in terminal.wrapped(_printable(text), width, INDENT, INDENT * 2)]
     lines += failures(found, width, verbose)
     lines += output(found) if verbose else []

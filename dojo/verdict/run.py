@@ -1,11 +1,8 @@
 """Test a kata in a process of its own, and come back with a verdict."""
 
-import contextlib
 import importlib.util
-import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dojo import ROOT
@@ -17,8 +14,6 @@ from dojo.verdict.diagnosis import Named
 from dojo.verdict.judging import Evidence, judge, judge_record, marks_of
 from dojo.verdict.record import Outcome, Record, read
 from dojo.verdict.supervision import Ended, Limits, Prepared, prepare, supervise
-
-TAIL = 100_000  # bytes of pytest's own output that are kept
 
 
 @dataclass
@@ -114,11 +109,10 @@ def run(
         verdict.why = [f"there is no room for temporary files: {error.strerror or error}"]
         return verdict
     try:
-        running = _Run(request, verdict, expected, reasons, watcher, prepared.record, prepared.secret)
+        running = _Run(request, verdict, expected, reasons, watcher, prepared)
         ended = supervise(prepared, limits, running.look, watcher.cancelled)
-        output, stack = _tail(prepared.folder / "output"), _tail(prepared.folder / "stack")
-        record = read(prepared.record, prepared.secret)
-        running.end(Evidence(kata, expected, record, ended, output, stack, reasons))
+        output, stack = prepared.output_until_now(), prepared.stack()
+        running.end(Evidence(kata, expected, running.recorded(), ended, output, stack, reasons))
     finally:
         prepared.close()
     return verdict
@@ -133,8 +127,7 @@ class _Run:
     expected: dict[str, str]
     reasons: tuple[str, ...]
     watcher: Watcher
-    record: Path
-    secret: str
+    prepared: Prepared
     begun: float = field(default_factory=time.monotonic)
     stands: bool = False  # whether the outcome is known, whatever the process does after that
 
@@ -144,9 +137,12 @@ class _Run:
         address = self.request.kata.address
         return specification.clauses(address) if self.request.tiers == FURTHER else specification.core_clauses(address)
 
+    def recorded(self) -> Record:
+        return read(self.prepared.recorded(), self.prepared.secret)
+
     def look(self) -> None:
         """Read what was recorded so far, and tell the verdict as soon as it stands."""
-        record = read(self.record, self.secret)
+        record = self.recorded()
         self.watcher.counted(len(record.names), len(self.expected))
         self.watcher.marked(record)
         if not self.stands and self.is_decided(record):
@@ -180,11 +176,3 @@ class _Run:
     def fill_in(self, evidence: Evidence) -> None:
         self.verdict.tests, self.verdict.clauses = evidence.record.tests, marks_of(evidence)
         self.verdict.seconds = self.verdict.seconds or evidence.ended.seconds
-
-
-def _tail(path: Path) -> str:
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(file.tell() - TAIL, 0))
-        return file.read().decode("utf-8", errors="replace")
-    return ""
