@@ -19,7 +19,8 @@ SKIPPERS = ("skip", "skipif", "importorskip")
 class Request:
     """What to test: a kata, with some prerequisites from the reference, or the reference itself.
 
-    tiers: CORE alone, FURTHER for everything, or OFFER, the further clauses after a core that passed.
+    tiers: CORE alone, FURTHER for everything, or OFFER, the further clauses after a core that passed. clause: the one
+    to test, of either tier; empty for all.
     """
 
     kata: Kata
@@ -27,12 +28,14 @@ class Request:
     solutions: bool = False
     tiers: str = CORE
     verbose: bool = False
+    clause: str = ""
 
 
 def command(request: Request, *more: str) -> list[str]:
     """The command line that tests a kata."""
     words = [sys.executable, "-m", "pytest", request.kata.tests.relative_to(ROOT).as_posix(), "-p", "no:randomly"]
     words += [*more, *filter(None, [request.tiers])]
+    words += ["--clause", request.clause] if request.clause else []
     if request.borrowed:
         words += ["--borrow", ",".join(request.borrowed)]
     return [*words, *(["--solutions"] if request.solutions else [])]
