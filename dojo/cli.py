@@ -39,7 +39,7 @@ COMMANDS = {
     "look": "Draw what a model does with a text: where its heads look, what its layers would say.",
     "finetune": "Let a model of yours learn to tell wanted messages from unwanted ones.",
     "classify": "Ask a fine-tuned model whether a message is wanted.",
-    "bench": "Your attention on the ladder beside the others: checked, then timed.",
+    "bench": "Your own pieces on the ladders beside the others: checked, then timed.",
     "update": "Take a release's new katas, docstrings and tests; what you wrote stays.",
     "doctor": "Check the installation, and say how to fix it.",
     "completion": "Print a shell's completion script.",
