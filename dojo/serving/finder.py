@@ -190,6 +190,12 @@ def served_files() -> set[str]:
     return {str(getattr(module, "__file__", "")) for module in modules}
 
 
+def own_file(address: str) -> Path:
+    """The learner's file, or the one that is served in its place."""
+    room, _, detail = room_of(address).partition(":")
+    return Path(detail) if room == "file" else Place(address).stub
+
+
 def address_of(path: Path) -> str | None:
     """The address of a served kata's file."""
     for room in ("katas", "solutions"):

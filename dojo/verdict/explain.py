@@ -12,7 +12,7 @@ from dojo.catalog import specification
 from dojo.catalog.stubs import NOT_WRITTEN
 from dojo.learner.store import shown
 from dojo.serving.annotations import Mismatch
-from dojo.serving.finder import KataUnavailable, address_of, served_files
+from dojo.serving.finder import KataUnavailable, address_of, own_file, served_files
 from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, READS, STAR, USES, NotAllowed
 from dojo.system.files import NotRegular
 from dojo.verdict._misplaced import line_of_empty, misplaced, missing_name, wrong_byte
@@ -89,7 +89,7 @@ class Failure:
 
     @property
     def file(self) -> str:
-        return f"katas/{self.address}.py"
+        return shown(own_file(self.address))
 
     @property
     def name(self) -> str:

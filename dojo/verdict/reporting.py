@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Generator, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dojo import ROOT
 from dojo.system import terminal
 from dojo.verdict.diagnosis import Named, diagnosis, sentences, served_reference
 from dojo.verdict.explain import WRONG, Explanation, Failure, explained, frames_of
@@ -89,9 +91,18 @@ def explanation_of(report: pytest.TestReport) -> Explanation | None:
     return Explanation.of(found) if found else None
 
 
+def drop_warnings_of_the_reference(terminalreporter: pytest.TerminalReporter) -> None:
+    """Take out what borrowed katas warn of: it is not the learner's, and pytest shows the reference's line with it."""
+    warned = terminalreporter.stats.get("warnings", [])
+    others = [one for one in warned if not Path(one.fslocation[0]).is_relative_to(ROOT / "solutions")]
+    if warned and not terminalreporter.config.getoption("solutions"):
+        terminalreporter.stats["warnings"] = others
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
     """Show a kata's failures grouped by their text, so that an untouched stub is one line and not thirteen."""
+    drop_warnings_of_the_reference(terminalreporter)
     reports = terminalreporter.stats.get("failed", [])
     katas = [report for report in reports if explanation_of(report)]
     if terminalreporter.config.getoption("verbose") > 0 or terminalreporter.config.option.tbstyle == "no" or not katas:

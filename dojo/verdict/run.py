@@ -2,6 +2,7 @@
 
 import importlib.util
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ class Verdict:
 
     why: in lines, why there is no verdict, or why it is red though no test failed. complete: whether the further
     clauses hold as well; None where that was not tested. named: the known mistakes; None until they were looked for.
+    clause: the only one that was tested; empty for all.
     """
 
     kata: Kata
@@ -30,6 +32,7 @@ class Verdict:
     why: list[str] = field(default_factory=list)
     tests: list[Outcome] = field(default_factory=list)
     clauses: dict[str, str] = field(default_factory=dict)
+    clause: str = ""
     complete: bool | None = None
     named: Named | None = None
     borrowed: tuple[str, ...] = ()
@@ -45,13 +48,15 @@ class Verdict:
 
     @property
     def core(self) -> dict[str, str]:
-        """The marks of the core's clauses."""
-        return {slug: self.clauses.get(slug, UNTESTED) for slug in specification.core_clauses(self.kata.address)}
+        """The marks of the core's clauses, or of the one that was tested."""
+        slugs = [self.clause] if self.clause else specification.core_clauses(self.kata.address)
+        return {slug: self.clauses.get(slug, UNTESTED) for slug in slugs}
 
     @property
     def further(self) -> dict[str, str]:
         """The marks of the further clauses."""
-        return {slug: self.clauses.get(slug, UNTESTED) for slug in specification.further_clauses(self.kata.address)}
+        slugs = [] if self.clause else specification.further_clauses(self.kata.address)
+        return {slug: self.clauses.get(slug, UNTESTED) for slug in slugs}
 
     @property
     def failures(self) -> list[Outcome]:
@@ -96,10 +101,11 @@ def run(
         if importlib.util.find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     kata, limits, watcher = request.kata, limits or Limits(), watcher or Watcher()
-    verdict = Verdict(kata, request.tiers, borrowed=request.borrowed)
+    verdict = Verdict(kata, request.tiers, borrowed=request.borrowed, clause=request.clause)
     verdict.source, verdict.tests_hash = hash_of(kata.stub), hash_of(kata.tests)
     try:
         expected, reasons = expected_tests(kata), skip_reasons(kata)
+        expected = {test: slug for test, slug in expected.items() if request.clause in ("", slug)}
     except (OSError, SyntaxError, ValueError) as error:
         verdict.why = [f"{kata.tests.relative_to(ROOT).as_posix()} cannot be read: {error}", "`dojo doctor` tells more"]
         return verdict
@@ -132,10 +138,9 @@ class _Run:
     stands: bool = False  # whether the outcome is known, whatever the process does after that
 
     @property
-    def wanted(self) -> dict[str, str]:
+    def wanted(self) -> Collection[str]:
         """The clauses that decide the outcome."""
-        address = self.request.kata.address
-        return specification.clauses(address) if self.request.tiers == FURTHER else specification.core_clauses(address)
+        return self.verdict.wanted
 
     def recorded(self) -> Record:
         return read(self.prepared.recorded(), self.prepared.secret)
