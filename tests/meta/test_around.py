@@ -14,7 +14,6 @@ from dojo import ROOT
 from dojo.catalog import schedule
 from dojo.catalog.curriculum import katas
 from dojo.check import check_groups, check_release
-from dojo.system import packages
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
@@ -101,11 +100,6 @@ def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, name
     step = next(step["run"] for step in asks["steps"] if step.get("id") == "ask")
     subprocess.run(["bash", "-e", "-c", step], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "output").read_text(encoding="utf-8") == f"here={'true' if here else 'false'}\n"
-
-
-def test_the_address_of_the_repository_is_one_setting():
-    """Where it is stated at all, it is stated in pyproject.toml, as an address that the messages can show."""
-    assert packages.repository() == "" or re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", packages.repository())
 
 
 @pytest.mark.parametrize(
