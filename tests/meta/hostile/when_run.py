@@ -334,6 +334,7 @@ PLACES = (
     Row("links out of the temporary folder", body("path = os.path.join(os.environ['TMPDIR'], 'out')\nif not os.path.islink(path):\n    os.symlink(os.getcwd(), path)"), (GREEN,)),
     Row("another folder", body("os.chdir('/')"), (GREEN, RED)),
     Row("a folder that is gone", body("path = tempfile.mkdtemp()\nos.chdir(path)\nos.rmdir(path)"), (GREEN, RED, NONE)),
+    Row("the learner's secrets", body("assert 'private' not in os.environ.values()"), (GREEN,)),
     Row("no environment", body("os.environ.clear()"), (GREEN, RED)),
     Row("files without rights", body("os.umask(0o777)"), (GREEN, RED, NONE)),
     Row("a new file in the repository", body("open('katas/toys/notes.txt', 'w').close()"), (GREEN,), touches=True),
