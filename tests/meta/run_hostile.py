@@ -49,7 +49,7 @@ def put(toys, file):
 
 
 def content(toys):
-    """Every file of the repository with its content; of a link, a pipe or a folder, its kind."""
+    """Every file of the repository with its content; of anything but a regular file, its kind."""
     found = {}
     for folder, _, names in os.walk(toys.root):
         for name in names:

@@ -86,7 +86,7 @@ def test_the_editor_hides_the_answers_and_shows_the_tests():
 
 @pytest.mark.parametrize(
     ("named", "here"),
-    [("", True), ("Katas/llm-katas", True), ("learner/llm-katas", False), ("x/katas/llm-katas", False)],
+    [("", True), ("Katas/llm-katas", True), ("katas/llm-katas.git", True), ("learner/llm-katas", False)],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="the runner's shell is bash")
 def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, named, here):
@@ -103,9 +103,22 @@ def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, name
     assert (tmp_path / "output").read_text(encoding="utf-8") == f"here={'true' if here else 'false'}\n"
 
 
-def test_the_address_of_the_repository_is_one_setting():
-    """Where it is stated at all, it is stated in pyproject.toml, as an address that the messages can show."""
-    assert packages.repository() == "" or re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", packages.repository())
+@pytest.mark.parametrize(
+    ("stated", "address"),
+    [
+        (
+            '[project]\n[project.urls]\nRepository = "https://github.com/katas/llm-katas"\n',
+            "https://github.com/katas/llm-katas",
+        ),
+        ('[project]\n[project.urls]\nRepository = "https://example.org/llm-katas.git"\n', ""),
+        ("[project]\n", ""),
+        ("[project", ""),
+    ],
+)
+def test_an_address_on_github_is_the_one_that_messages_show(monkeypatch, tmp_path, stated, address):
+    (tmp_path / "pyproject.toml").write_text(stated, encoding="utf-8")
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    assert packages.repository() == address
 
 
 @pytest.mark.parametrize(
