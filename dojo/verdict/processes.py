@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     import psutil
 
 SET_CHILD_SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
-ROUNDS, BETWEEN = 200, 0.01  # tries to end processes that make others meanwhile, and the seconds between two
+ROUNDS = 10_000  # tries to end processes that make others meanwhile
 NAMELESS = ("/memfd:", "/dev/shm/")  # how the links begin of open files that lie in memory
 
 _ours: set[int] = set()  # the runs' own processes that have not been ended yet
@@ -38,11 +37,12 @@ def of_run(pid: int) -> "list[psutil.Process]":
     import psutil
 
     found: dict[int, psutil.Process] = {}
-    with contextlib.suppress(psutil.Error), _changing:
-        for root in (psutil.Process(pid), *_set_free()):
-            found[root.pid] = root
-            with contextlib.suppress(psutil.Error):
-                found |= {one.pid: one for one in root.children(recursive=True)}
+    with _changing:
+        roots = [pid, *_set_free()]
+    for root in roots:
+        with contextlib.suppress(psutil.Error):
+            found[root] = psutil.Process(root)
+            found |= {one.pid: one for one in found[root].children(recursive=True)}
     return list(found.values())
 
 
@@ -89,16 +89,16 @@ def end(process: "subprocess.Popen[bytes]") -> None:
     psutil.wait_procs(family, timeout=2)
     with _changing:
         _ours.discard(process.pid)
-        for _ in range(ROUNDS):
+        for _ in range(ROUNDS):  # what those have started is set free in turn
             free = _set_free()
             if not free:
                 return
-            for one in free:
-                with contextlib.suppress(psutil.Error):
-                    _kill([one, *one.children(recursive=True)])
+            for pid in free:
                 with contextlib.suppress(OSError):
-                    os.waitpid(one.pid, os.WNOHANG)
-            time.sleep(BETWEEN)
+                    os.kill(pid, signal.SIGKILL)
+            for pid in free:
+                with contextlib.suppress(OSError):
+                    os.waitpid(pid, 0)
 
 
 def end_marked(folder: Path) -> None:
@@ -118,15 +118,26 @@ def _kill(processes: "Sequence[psutil.Process]") -> None:
             one.kill()
 
 
-def _set_free() -> "list[psutil.Process]":
-    """The children of this process that runs have set free: runs have sessions of their own, and all below them too."""
-    import psutil
+def _set_free() -> list[int]:
+    """The children of this process that runs have set free: runs have sessions of their own, and all below them too.
 
+    Read where it is quick: a process that forks and ends again and again is gone before a list of all is made.
+    """
     if sys.platform != "linux":
         return []
+    import psutil
+
+    lists = [*Path("/proc/self/task").glob("*/children")]
+    pids = [int(pid) for one in lists for pid in _text(one).split()]
     found = []
-    for child in psutil.Process().children():
+    for pid in pids if lists else [child.pid for child in psutil.Process().children()]:
         with contextlib.suppress(OSError):
-            if child.pid not in _ours and os.getsid(child.pid) != os.getsid(0):
-                found.append(child)
+            if pid not in _ours and os.getsid(pid) != os.getsid(0):
+                found.append(pid)
     return found
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="ascii")
+    return ""
