@@ -18,7 +18,7 @@ from dojo.learner.standing import GREEN, NOT_STARTED, RED, UNTESTED, standing, u
 from dojo.system import terminal
 from dojo.verdict import command as commands
 from dojo.verdict import memory, render
-from dojo.verdict.command import FURTHER, OFFER, Request
+from dojo.verdict.command import CORE, FURTHER, OFFER, Request
 from dojo.verdict.run import Verdict, Watcher, run
 from dojo.verdict.supervision import Limits
 
@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 MOST_SECONDS = 7 * 86_400  # what systems can hold a process to is not without bounds
 
 
+def slugs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The clauses of a kata, for the shell's completion."""
+    kata = ctx.params.get("kata")
+    return [slug for slug in clauses(kata.address) if slug.startswith(incomplete)] if kata else []
+
+
 @click.command()
 @kata_argument()
+@click.option("--clause", metavar="SLUG", shell_complete=slugs, help="Test this clause alone; nothing is remembered.")
 @click.option("--further", is_flag=True, help="Test the further clauses too; the exit code is 0 only if all hold.")
 @click.option("--pdb", is_flag=True, help="Debug: pytest's own --pdb, at the first failure, without limits.")
 @click.option("--verbose", "-v", is_flag=True, help="Show every failure, and all that pytest prints.")
@@ -40,6 +47,7 @@ MOST_SECONDS = 7 * 86_400  # what systems can hold a process to is not without b
 @json_option()
 def command(
     kata: Kata,
+    clause: str | None,
     further: bool,
     pdb: bool,
     verbose: bool,
@@ -56,7 +64,10 @@ def command(
     where there is no verdict.
     """
     borrowed = unfinished(kata) if borrow and not solutions else ()
-    request = Request(kata, borrowed, solutions, FURTHER if further else OFFER, verbose)
+    if clause is not None and clause not in clauses(kata.address):
+        raise click.UsageError(f"{short(kata)} has no clause '{clause}'. It has {', '.join(clauses(kata.address))}.")
+    tiers = CORE if clause else FURTHER if further else OFFER
+    request = Request(kata, borrowed, solutions, tiers, verbose, clause=clause or "")
     if pdb:
         if as_json:
             raise click.UsageError("--pdb is for people and --json for scripts: choose one.")
@@ -84,7 +95,7 @@ def not_started(kata: Kata, as_json: bool) -> int:
         terminal.say_json(as_data(Verdict(kata, outcome=RED, why=[f"{name} has no code yet"], clauses=marks)))
     else:
         text = f"not started: {name} has no code yet.   "
-        terminal.say(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
+        terminal.say_wrapped(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
     return Exit.NOT_YET
 
 
@@ -93,7 +104,8 @@ class Silent(Watcher):
 
     def __init__(self, request: Request) -> None:
         self.request, self.unsaved = request, ""
-        self.is_first = not request.solutions and memory.own_time(request.kata) is None
+        self.on_record = not request.solutions and not request.clause
+        self.is_first = self.on_record and memory.own_time(request.kata) is None
 
     def spinner(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -105,7 +117,7 @@ class Silent(Watcher):
 
     def remember(self, verdict: Verdict) -> None:
         """Keep the verdict, and what stands in the way of it."""
-        if not self.request.solutions:
+        if self.on_record:
             self.unsaved = remember(verdict)
 
 

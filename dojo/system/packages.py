@@ -20,6 +20,12 @@ def project() -> dict[str, object]:
     return table
 
 
+def repository() -> str:
+    """The address of the original repository, as pyproject.toml states it; empty where it states none."""
+    urls = project().get("urls")
+    return str(urls.get("Repository", "")) if isinstance(urls, dict) else ""
+
+
 def dependencies() -> list[tuple[str, str]]:
     """Each package that is needed, with the least version."""
     listed = project().get("dependencies", [])

@@ -88,7 +88,7 @@ def own_where_green(
     for one in standings():
         kata, state, why = one.kata, one.state, ""
         if state in (EDITED, STARTED) and kata.address in needed:
-            if state == EDITED:
+            if not one.judged:
                 telling(kata)
                 state = DONE if test(kata).outcome == GREEN else STARTED
             if state == STARTED:

@@ -145,8 +145,9 @@ def name_of_exit(code: int) -> str:
 
 
 def last_words(output: str, most: int = 8) -> list[str]:
-    """The end of pytest's own output, where nothing better is known."""
-    return [line for line in output.splitlines() if line.strip()][-most:]
+    """The errors in pytest's own output, or its end, where nothing better is known."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    return [line for line in lines if line.startswith("E  ")][-most:] or lines[-most:]
 
 
 def _line(path: Path, number: int) -> str:

@@ -251,7 +251,7 @@ class Watch:
             case "s":
                 self._command("spec", kata)
             case "l":
-                self._command()
+                self._command("list")
             case "c":
                 self._tell("testing every kata that is begun ...")
                 self._command("report")

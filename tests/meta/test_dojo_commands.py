@@ -38,6 +38,13 @@ def test_spec_shows_the_reference_whatever_the_learners_file_says(toys):
     ]
 
 
+def test_spec_joins_the_lines_of_a_paragraph(toys):
+    text = "Give back a number.\n\n    Shapes: an int,\n    and the result.\n    Units: kilograms."
+    toys.write("solutions/toys/doubling.py", DOUBLING.replace("Give back a number twice as large.", text))
+    lines = toys.run("dojo", "spec", "doubling").stdout.splitlines()
+    assert lines[3:7] == ["    Give back a number.", "", "    Shapes: an int, and the result.", "    Units: kilograms."]
+
+
 def test_spec_carries_the_marks_of_the_last_verdict(toys):
     toys.write("katas/toys/doubling.py", DOUBLING.replace("number + number", "number + number + (number == 7)"))
     toys.run("dojo", "test", "doubling")

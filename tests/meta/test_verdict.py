@@ -10,7 +10,7 @@ import time
 import pytest
 
 from dojo.catalog.curriculum import Kata
-from dojo.verdict import supervision
+from dojo.verdict import processes
 from dojo.verdict.judging import Evidence, judge
 from dojo.verdict.record import Outcome, Record, read
 from dojo.verdict.supervision import Ended
@@ -69,20 +69,18 @@ def test_only_the_tests_of_the_wanted_clauses_decide():
     assert judged(*BOTH, other, code=1) == ("green", [])
 
 
-def test_half_a_line_of_the_record_is_no_record(tmp_path):
+def test_half_a_line_of_the_record_is_no_record():
     lines = [{"record": "start", "test": "test_one", "at": 1.0}, {"record": "test", "test": "test_one"}]
     lines[1] |= {"clause": "twice", "outcome": "passed", "seconds": 0.1}
     text = [*(json.dumps(line | {"secret": "s"}) for line in lines), '{"record": "te']
-    (tmp_path / "record").write_text("\n".join(text), encoding="utf-8")
-    record = read(tmp_path / "record", "s")
+    record = read("\n".join(text).encode(), "s")
     assert (record.started, record.names, record.whole) == ("test_one", {"test_one"}, False)
-    assert read(tmp_path / "absent", "s") == Record()
+    assert read(b"", "s") == Record()
 
 
-def test_a_record_without_the_runs_secret_counts_for_nothing(tmp_path):
+def test_a_record_without_the_runs_secret_counts_for_nothing():
     forged = [{"record": "test", "test": "test_one", "outcome": "passed", "seconds": 0.1}, {"record": "end"}]
-    (tmp_path / "record").write_text("\n".join(map(json.dumps, forged)), encoding="utf-8")
-    assert read(tmp_path / "record", "s") == Record()
+    assert read("\n".join(map(json.dumps, forged)).encode(), "s") == Record()
 
 
 def doubling(before="", body="return 2 * number"):
@@ -137,7 +135,7 @@ YOURS = "your line: katas/toys/doubling.py:4 double  "
             doubling(before="while True: time.sleep(1)"),
             ("--time-limit", "6"),
             [
-                "stopped after 4 seconds; --time-limit allows more",
+                STOPPED,
                 LOADING,
                 "your line: katas/toys/doubling.py:2 <module>  while True",
             ],
@@ -304,6 +302,6 @@ def test_the_children_of_a_process_are_ended_with_it():
     end = time.monotonic() + 20
     while not (children := psutil.Process(process.pid).children()) and time.monotonic() < end:
         time.sleep(0.05)
-    supervision.end_tree(process)
+    processes.end(process)
     assert children
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children)
