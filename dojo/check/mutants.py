@@ -68,7 +68,7 @@ Change = Callable[[Any], Any]
 def places(tree: ast.AST) -> Iterator[tuple[list[ast.stmt], int]]:
     """Every statement that may change: the body that holds it, and its place in it."""
     for field in ("body", "orelse", "finalbody"):
-        body = getattr(tree, field, None)
+        body: Any = getattr(tree, field, None)
         for index, child in enumerate(body if isinstance(body, list) else []):
             if not is_docstring(child) and not isinstance(child, ast.Import | ast.ImportFrom | ast.ClassDef):
                 yield body, index

@@ -64,7 +64,7 @@ def command(
     if clause is not None and clause not in clauses(kata.address):
         raise click.UsageError(f"{short(kata)} has no clause '{clause}'. It has {', '.join(clauses(kata.address))}.")
     tiers = CORE if clause else FURTHER if further else OFFER
-    request = Request(kata, borrowed, solutions, tiers, verbose, clause or "")
+    request = Request(kata, borrowed, solutions, tiers, verbose, clause=clause or "")
     if pdb:
         if as_json:
             raise click.UsageError("--pdb is for people and --json for scripts: choose one.")

@@ -50,7 +50,7 @@ def put(toys, file):
 
 
 def content(toys):
-    """Every file of the repository with its content; of what is no regular file, its kind."""
+    """Every file of the repository with its content; of anything but a regular file, its kind."""
     found = {}
     for folder, _, names in os.walk(toys.root):
         for name in names:

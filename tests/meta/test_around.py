@@ -14,7 +14,6 @@ from dojo import ROOT
 from dojo.catalog import schedule
 from dojo.catalog.curriculum import katas
 from dojo.check import check_groups, check_release
-from dojo.system import packages
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
@@ -115,7 +114,7 @@ def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, name
         ("[project", ""),
     ],
 )
-def test_the_address_of_the_repository_is_one_setting(monkeypatch, tmp_path, stated, address):
+def test_the_address_of_the_repository_is_none_while_it_is_an_example(monkeypatch, tmp_path, stated, address):
     (tmp_path / "pyproject.toml").write_text(stated, encoding="utf-8")
     monkeypatch.setattr(packages, "ROOT", tmp_path)
     assert packages.repository() == address
