@@ -14,6 +14,7 @@ from dojo import ROOT
 from dojo.catalog import schedule
 from dojo.catalog.curriculum import katas
 from dojo.check import check_groups, check_release
+from dojo.system import packages
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
