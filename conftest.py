@@ -84,6 +84,7 @@ def register_profiles() -> None:
     """Hypothesis's profiles: learner is the default, ci draws more, matrix only asks whether a test fails."""
     try:
         from hypothesis import HealthCheck, Phase, settings
+        from hypothesis.errors import InvalidArgument
     except ImportError:  # benchmarks run without it
         return
     quiet: dict[str, Any] = {
@@ -98,4 +99,9 @@ def register_profiles() -> None:
     settings.register_profile("learner", max_examples=25, phases=shrunk, **quiet)
     settings.register_profile("ci", max_examples=200, phases=shrunk, **quiet)
     settings.register_profile("matrix", max_examples=25, phases=found, **quiet)
-    settings.load_profile(os.environ.get("KATA_PROFILE", "learner"))
+    try:
+        settings.load_profile(os.environ.get("KATA_PROFILE", "learner"))
+    except InvalidArgument:
+        raise pytest.UsageError(
+            f"KATA_PROFILE is {os.environ['KATA_PROFILE']!r}: there are learner, ci, matrix"
+        ) from None

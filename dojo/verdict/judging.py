@@ -68,6 +68,9 @@ def judge_record(evidence: Evidence, clauses: Collection[str]) -> tuple[str, lis
 def why_stopped(evidence: Evidence) -> list[str]:
     """Why the run came to no end of its own, in lines; empty where it did."""
     ended, output = evidence.ended, evidence.output
+    if not evidence.record.begun:
+        how = ended.over or name_of_exit(ended.code)
+        return [f"pytest could not start: {how}", *last_words(output, 3), "`dojo doctor` looks for the cause."]
     where = place(evidence)
     if ended.over:
         return [ended.over, *where, *slowest(evidence.record)]

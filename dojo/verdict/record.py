@@ -28,9 +28,13 @@ class Outcome:
 
 @dataclass
 class Record:
-    """What was recorded: the outcomes, the test that started last and when, whether the last test has ended."""
+    """What was recorded: the outcomes, the test that started last and when, whether the last test has ended.
+
+    begun: whether pytest came as far as to load the tests.
+    """
 
     tests: list[Outcome] = field(default_factory=list)
+    begun: bool = False
     started: str = ""
     started_at: float = 0.0
     whole: bool = False
@@ -48,6 +52,8 @@ def read(content: bytes, secret: str) -> Record:
         if not isinstance(line, dict) or line.pop("secret", "") != secret:
             continue
         match line:
+            case {"record": "begin"}:
+                record.begun = True
             case {"record": "start", "test": str(name), "at": float(at)}:
                 record.started, record.started_at, record.whole = name, at, False
             case {"record": "test", "test": str(name), "outcome": str(outcome)}:

@@ -3,8 +3,8 @@
 What the parent left in that file is a secret, which goes into every line: code under test that finds the file does not
 write a verdict by accident. Nothing of it stays in the environment.
 
-Records: `start` and `test` for each test, `end` after the last one, and then, where tests failed, `named`, the known
-mistakes that the kata shows.
+Records: `begin` before the tests are loaded, `start` and `test` for each test, `end` after the last one, and then,
+where tests failed, `named`, the known mistakes that the kata shows.
 """
 
 import json
@@ -36,6 +36,10 @@ def write(record: dict[str, Any]) -> None:
     if FILE:
         FILE.write(json.dumps(record | {"secret": SECRET}) + "\n")
         FILE.flush()
+
+
+def pytest_collection() -> None:
+    write({"record": "begin"})
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

@@ -23,12 +23,14 @@ class Verdict:
 
     why: in lines, why there is no verdict, or why it is red though no test failed. complete: whether the further
     clauses hold as well; None where that was not tested. named: the known mistakes; None until they were looked for.
+    begun: whether the tests were loaded; where they were not, nothing is known about the kata.
     clause: the only one that was tested; empty for all.
     """
 
     kata: Kata
     tiers: str = CORE
     outcome: str = NONE
+    begun: bool = False
     why: list[str] = field(default_factory=list)
     tests: list[Outcome] = field(default_factory=list)
     clauses: dict[str, str] = field(default_factory=dict)
@@ -179,5 +181,6 @@ class _Run:
             self.verdict.complete = None if undecided else self.verdict.outcome == rest == GREEN
 
     def fill_in(self, evidence: Evidence) -> None:
+        self.verdict.begun = evidence.record.begun
         self.verdict.tests, self.verdict.clauses = evidence.record.tests, marks_of(evidence)
         self.verdict.seconds = self.verdict.seconds or evidence.ended.seconds

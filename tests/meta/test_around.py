@@ -115,7 +115,7 @@ def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, name
         ("[project", ""),
     ],
 )
-def test_an_address_on_github_is_the_one_that_messages_show(monkeypatch, tmp_path, stated, address):
+def test_the_address_of_the_repository_is_none_while_it_is_an_example(monkeypatch, tmp_path, stated, address):
     (tmp_path / "pyproject.toml").write_text(stated, encoding="utf-8")
     monkeypatch.setattr(packages, "ROOT", tmp_path)
     assert packages.repository() == address

@@ -24,7 +24,7 @@ def ended_test(name, outcome="passed", why=""):
 
 
 def judged(*tests, code=0, whole=True, clauses=("twice",)):
-    record = Record(list(tests), started="test_two", whole=whole)
+    record = Record(list(tests), begun=True, started="test_two", whole=whole)
     return judge(Evidence(KATA, EXPECTED, record, Ended(code, "", 1.0), reasons=("no GPU",)), clauses)
 
 
@@ -267,6 +267,31 @@ def test_pytests_own_variables_leave_no_test_out(toys):
         "dojo", "test", "doubling", "--json", PYTEST_ADDOPTS="-k nothing -x", KATA_ROOMS='{"*": "solutions"}'
     )
     assert (ended.returncode, json.loads(ended.stdout)["outcome"]) == (1, "red")
+
+
+@pytest.mark.parametrize(("name", "value"), [("PYTEST_PLUGINS", "nothing_here"), ("KATA_PROFILE", "nothing_here")])
+def test_a_pytest_that_cannot_start_is_told_and_the_kata_is_not_blamed(toys, name, value):
+    toys.write("katas/toys/doubling.py", doubling())
+    assert toys.run("dojo", "test", "doubling").returncode == 0
+    toys.write("katas/toys/doubling.py", doubling(body="return number + number"))
+    ended = toys.run("dojo", "test", "doubling", "--json", **{name: value})
+    verdict = json.loads(ended.stdout)
+    assert (verdict["outcome"], ended.returncode) == ("none", 3)
+    assert verdict["why"][0].startswith("pytest could not start: ")
+    assert any(value in line for line in verdict["why"][1:]), verdict["why"]
+    assert verdict["why"][-1].startswith("`dojo doctor`")
+    assert json.loads(toys.run("dojo", "--json").stdout)["katas"][0]["state"] == "edited since"
+
+
+def test_a_plugin_that_is_installed_changes_no_run(toys):
+    toys.write("katas/toys/doubling.py", doubling())
+    toys.write("more/clashing.py", 'def pytest_addoption(parser):\n    parser.addoption("--further")\n')
+    toys.write("more/clash-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: pytest-clash\nVersion: 1\n")
+    toys.write("more/clash-1.dist-info/entry_points.txt", "[pytest11]\nclash = clashing\n")
+    more = {"PYTHONPATH": str(toys.path("more"))}
+    assert "already used" in toys.run("pytest", "tests/toys", "-p", "clash", **more).stderr, "it would clash"
+    assert toys.run("pytest", "tests/toys", **more).returncode == 0
+    assert toys.run("dojo", "test", "doubling", **more).returncode == 0
 
 
 def test_the_children_of_a_process_are_ended_with_it():
