@@ -11,6 +11,7 @@ from dojo import ROOT
 from dojo.catalog.curriculum import Kata, short
 from dojo.catalog.specification import clauses, core_clauses
 from dojo.cli import json_option, kata_argument
+from dojo.commands.numbers import Finite
 from dojo.exits import Exit
 from dojo.learner import store
 from dojo.learner.standing import GREEN, NOT_STARTED, RED, UNTESTED, standing, unfinished
@@ -23,6 +24,8 @@ from dojo.verdict.supervision import Limits
 
 if TYPE_CHECKING:
     from rich.status import Status
+
+MOST_SECONDS = 7 * 86_400  # what systems can hold a process to is not without bounds
 
 
 def slugs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -39,7 +42,7 @@ def slugs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
 @click.option("--verbose", "-v", is_flag=True, help="Show every failure, and all that pytest prints.")
 @click.option("--borrow/--no-borrow", default=True, help="Whether unfinished prerequisites come from the reference.")
 @click.option("--solutions", is_flag=True, help="Test the reference and not your file; nothing is remembered.")
-@click.option("--time-limit", type=click.FloatRange(1), default=120, metavar="S", help="Seconds for the run; 120.")
+@click.option("--time-limit", type=Finite(1, MOST_SECONDS), default=120, metavar="S", help="Seconds for the run; 120.")
 @click.option("--memory-limit", type=click.IntRange(64), default=4096, metavar="MB", help="All its processes; 4096.")
 @json_option()
 def command(
@@ -64,7 +67,7 @@ def command(
     if clause is not None and clause not in clauses(kata.address):
         raise click.UsageError(f"{short(kata)} has no clause '{clause}'. It has {', '.join(clauses(kata.address))}.")
     tiers = CORE if clause else FURTHER if further else OFFER
-    request = Request(kata, borrowed, solutions, tiers, verbose, clause or "")
+    request = Request(kata, borrowed, solutions, tiers, verbose, clause=clause or "")
     if pdb:
         if as_json:
             raise click.UsageError("--pdb is for people and --json for scripts: choose one.")

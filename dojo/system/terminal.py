@@ -57,6 +57,7 @@ def glyph(name: str) -> str:
 def say(*parts: Part, to_stderr: bool = False, end: str = "\n") -> None:
     """Print one line. A reader that has gone (`dojo | head -1`) ends the output and nothing else."""
     stream = sys.stderr if to_stderr else sys.stdout
+    parts = tuple(harmless(part) if isinstance(part, str) else (harmless(part[0]), part[1]) for part in parts)
     try:
         if _coloured(stream):
             from rich.text import Text

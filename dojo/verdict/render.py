@@ -69,16 +69,16 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
             lines += marks(found.further, width, "further: ")
     if found.why:
         first, *rest = found.why
-        lines += [[], *([(line, "bold red")] for line in terminal.wrapped(first, width, "", INDENT))]
+        lines += [[], *([(line, "bold red")] for line in terminal.wrapped(_printable(first), width, "", INDENT))]
         lines += [[line] for text in rest for line in terminal.wrapped(_printable(text), width, INDENT, INDENT * 2)]
     lines += failures(found, width, verbose)
     lines += output(found) if verbose else []
     return [*lines, [], *count(found, width), *skips(found, width)]
 
 
-def heading(kata: Kata, width: int) -> list[Line]:
-    """The title of a kata, and its file."""
-    return _heading(kata.title, f"katas/{kata.address}.py", width)
+def heading(kata: Kata, width: int, where: str = "") -> list[Line]:
+    """The title of a kata, and its file, or where the file is that stands in its place."""
+    return _heading(kata.title, where or f"katas/{kata.address}.py", width)
 
 
 def output(found: Verdict) -> list[Line]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dojo import ROOT
+from dojo.system import terminal
 from dojo.verdict.diagnosis import Named, diagnosis, sentences, served_reference
 from dojo.verdict.explain import WRONG, Explanation, Failure, explained, frames_of
 from dojo.verdict.render import as_text
@@ -15,6 +16,7 @@ from dojo.verdict.tiers import About, about
 
 PRINTED = {"Captured stdout call": "your code printed", "Captured stderr call": "your code printed to stderr"}
 MOST_PRINTED = 20
+WIDEST = 2000  # characters of a line
 FAILED = pytest.StashKey[dict[str, Any]]()  # address to the probe of its test file, for katas with a failed test
 NAMED = pytest.StashKey[dict[str, Named]]()  # address to what its diagnosis found
 
@@ -77,8 +79,8 @@ def diagnosis_of(address: str, probe: Any) -> Named:
 
 
 def tail(text: str) -> str:
-    """The last lines of what was printed, and how many came before."""
-    lines = text.rstrip("\n").split("\n")
+    """The last lines of what was printed, cut and without control characters, and how many came before."""
+    lines = [terminal.cut(terminal.harmless(line), WIDEST) for line in text.rstrip("\n").split("\n")]
     left_out = len(lines) - MOST_PRINTED
     return "\n".join([f"({left_out} lines before)", *lines[-MOST_PRINTED:]] if left_out > 0 else lines)
 

@@ -1,5 +1,6 @@
 """`dojo spec`, `hint`, `reset`, `diff`, `open` and `completion`, and what holds for every command."""
 
+import importlib
 import json
 import os
 import re
@@ -9,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from dojo import ROOT
-from dojo.cli import COMMANDS
+from dojo.cli import COMMANDS, Deferred, dojo
 from tests.meta.scratch import DOUBLING
 
 OWN = "def double(number):\n    return number * 2  # mine: ᵀ\n"
@@ -242,6 +244,9 @@ def test_completion_offers_commands_and_katas(toys, words, offered):
         (("tset",), "dojo: no command is called 'tset'. Did you mean test"),
         (("doubling",), "dojo: no command is called 'doubling'. Did you mean `dojo test doubling`?"),
         (("test", "--time-limit", "0"), "dojo: Invalid value for '--time-limit'"),
+        (("test", "--time-limit", "inf"), "dojo: Invalid value for '--time-limit'"),
+        (("train", "--learning-rate", "inf"), "dojo: Invalid value for '--learning-rate': inf is not a finite number"),
+        (("generate", "--top-p", "nan"), "dojo: Invalid value for '--top-p': nan is not a finite number"),
         (("--json", "spec"), "dojo: write --json after the command"),
         (("reset",), "dojo: which kata?"),
         (("diff",), "dojo: Missing argument 'KATA'."),
@@ -252,6 +257,21 @@ def test_a_wrong_call_is_one_line_and_code_2(toys, argv, told):
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(told)
     assert ended.stderr.count("\n") == 1
+
+
+def test_no_number_of_any_command_may_be_nan_or_infinite():
+    found, waiting = [], [dojo.get_command(click.Context(dojo), name) for name in COMMANDS]
+    while waiting:
+        command = waiting.pop()
+        if isinstance(command, Deferred):
+            command = importlib.import_module(f"dojo.commands.{command.name}").command
+        waiting += getattr(command, "commands", {}).values()
+        found += [one for one in command.params if isinstance(one.type, click.FloatRange | type(click.FLOAT))]
+    assert {"time_limit", "drop_rate", "alpha", "temperature"} <= {one.name for one in found}
+    for option in found:
+        for value in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(value, option, None)
 
 
 def test_help_tells_the_exit_codes(toys):

@@ -46,7 +46,7 @@ def test_the_first_commands_are_the_ones_that_ci_runs():
 def test_the_address_of_the_repository_is_one_setting():
     address = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
     for page in check_readme.CLONED:
-        assert re.findall(r"git clone (\S+)", page.read_text(encoding="utf-8")) == [address] * 2, page
+        assert re.findall(r"git clone ([^\s;]+)", page.read_text(encoding="utf-8")) == [address] * 2, page
 
 
 if __name__ == "__main__":
