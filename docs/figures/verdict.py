@@ -1,4 +1,4 @@
-"""The picture of a verdict in README.md and on the first page; tests/meta/test_readme.py writes the text, and holds it."""
+"""The picture of a verdict in README.md and on the first page; tests/meta/test_readme.py writes and holds its text."""
 
 from pathlib import Path
 

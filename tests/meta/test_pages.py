@@ -41,3 +41,11 @@ def test_an_index_lists_its_katas():
     assert "\nfoundations/index\n" in pages.complete("index", first)
     part = (ROOT / "docs" / "gpt" / "index.md").read_text(encoding="utf-8")
     assert "\nlayernorm\n" in pages.complete("gpt/index", part)
+
+
+def test_the_glossary_knows_every_axis_of_the_reference():
+    shapes = re.compile(r'\[[\w.]+, "([^"]*)"\]')
+    sources = (kata.solution.read_text(encoding="utf-8") for kata in katas())
+    used = {axis for source in sources for shape in shapes.findall(source) for axis in shape.split()}
+    known = re.findall(r"`([^`]+)`", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))
+    assert {axis for axis in used if not axis.isdigit()} <= set(known)
