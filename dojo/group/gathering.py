@@ -8,8 +8,8 @@ from pathlib import Path
 from dojo.catalog import specification
 from dojo.catalog.curriculum import Kata, katas
 from dojo.catalog.hints import questions
-from dojo.group.report import BadReport, Report, read, tidy
-from dojo.learner.standing import FAILED, FINISHED, NOT_STARTED
+from dojo.group.report import BEGUN, WAITING, BadReport, Report, read, tidy
+from dojo.learner.standing import FAILED
 from dojo.system.files import read_regular
 
 MOST_FILES = 1000
@@ -90,9 +90,9 @@ def rows(reports: list[Report]) -> list[Row]:
     """A row for each kata that anybody has begun, in the order of the curriculum."""
     found = []
     for kata in katas():
-        states = [(report.states.get(kata.address, NOT_STARTED), report.name) for report in reports]
-        green = [name for state, name in states if state in FINISHED]
-        under_way = [name for state, name in states if state not in (*FINISHED, NOT_STARTED)]
+        states = [(report.states.get(kata.address, WAITING), report.name) for report in reports]
+        green = [name for state, name in states if state not in (BEGUN, WAITING)]
+        under_way = [name for state, name in states if state == BEGUN]
         if green or under_way:
             waiting = len(states) - len(green) - len(under_way)
             names = [tuple(sorted(filter(None, names))) for names in (green, under_way)]
@@ -105,7 +105,7 @@ def stuck(reports: list[Report]) -> list[Stuck]:
     found = []
     for kata in katas():
         marks = [report.clauses.get(kata.address, {}) for report in reports]
-        begun = sum(report.states.get(kata.address, NOT_STARTED) != NOT_STARTED for report in reports)
+        begun = sum(report.states.get(kata.address, WAITING) != WAITING for report in reports)
         for slug, sentence in specification.core_clauses(kata.address).items():
             failed = sum(of_one.get(slug) == FAILED for of_one in marks)
             if failed >= 2:

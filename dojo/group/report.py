@@ -17,13 +17,10 @@ from dojo.errors import DojoError
 from dojo.learner.standing import (
     COMPLETE,
     DONE,
-    EDITED,
     FAILED,
-    MISSING,
     NOT_STARTED,
     PASSED,
     SKIPPED,
-    STARTED,
     UNTESTED,
     Standing,
     last_verdict,
@@ -36,7 +33,9 @@ ABOUT = (
     "Where one learner stands: the state of each kata and the marks of its clauses. It holds no code, no paths and no "
     "account; a name only if one was given. Read it before you share it."
 )
-STATES = (COMPLETE, DONE, STARTED, EDITED, MISSING, NOT_STARTED)
+# The words of the schema; those that the map shows may change.
+GREEN, BEGUN, WAITING = "green", "under way", "not started"
+STATES = {COMPLETE: "complete", DONE: GREEN, NOT_STARTED: WAITING}
 MARKS = (PASSED, FAILED, SKIPPED, UNTESTED)
 LONGEST_NAME = 40
 
@@ -58,7 +57,10 @@ class Report:
 def made_of(found: Sequence[Standing], known: dict[str, Any], name: str = "") -> dict[str, Any]:
     """A report. known: the map for scripts, to which the marks of the clauses are added."""
     clauses = {one.kata.address: last_verdict(one.kata).get("clauses", {}) for one in found if one.state != NOT_STARTED}
-    listed = [entry | {"clauses": clauses.get(entry["kata"], {})} for entry in known["katas"]]
+    listed = [
+        entry | {"state": STATES.get(entry["state"], BEGUN), "clauses": clauses.get(entry["kata"], {})}
+        for entry in known["katas"]
+    ]
     head = {"schema": SCHEMA, "about": ABOUT, "version": packages.project().get("version", ""), "made": time.time()}
     return head | ({"name": tidy(name)} if tidy(name) else {}) | known | {"katas": listed}
 
@@ -81,7 +83,10 @@ def read(path: Path) -> Report:
     states, clauses = {}, {}
     for entry in entries:
         match entry:
-            case {"kata": str(address), "state": str(state), "clauses": dict(marks)} if state in STATES:
+            case {"kata": str(address), "state": str(state), "clauses": dict(marks)} if state in (
+                *STATES.values(),
+                BEGUN,
+            ):
                 states[address], clauses[address] = state, marks
             case _:
                 raise BadReport("a kata in it has no `state` or no `clauses`")

@@ -75,7 +75,7 @@ class KataLoader(importlib.machinery.SourceFileLoader):
         return self._read() if self.content is None else self.content
 
     def _read(self) -> bytes:
-        data = read_regular(Path(self.path)) if self.room == "katas" else super().get_data(self.path)
+        data = read_regular(Path(self.path)) if self.room in ("katas", "file") else super().get_data(self.path)
         if not self.mistake:
             return data
         return wrong_source(importlib.util.decode_source(data), mistakes_of(self.address)[self.mistake]).encode()
@@ -97,6 +97,7 @@ class KataLoader(importlib.machinery.SourceFileLoader):
         if os.environ.get(CHECKS):
             from dojo.serving.annotations import check
 
+            vars(module).pop("__getattr__", None)  # the import itself asks it for __path__
             self._stand_in(module, specification.public_names(self.address) if cause else self.missing(module), cause)
             try:
                 check(module)

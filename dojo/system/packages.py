@@ -21,9 +21,10 @@ def project() -> dict[str, object]:
 
 
 def repository() -> str:
-    """The address of the original repository, as pyproject.toml states it; empty where it states none."""
+    """The address of the original repository in pyproject.toml; empty where it has none, or an example."""
     urls = project().get("urls")
-    return str(urls.get("Repository", "")) if isinstance(urls, dict) else ""
+    address = str(urls.get("Repository", "")) if isinstance(urls, dict) else ""
+    return "" if "//example." in address else address
 
 
 def dependencies() -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from dojo import ROOT
 from dojo.catalog import schedule
 from dojo.catalog.curriculum import katas
 from dojo.check import check_groups, check_release
+from dojo.system import packages
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
@@ -85,7 +86,7 @@ def test_the_editor_hides_the_answers_and_shows_the_tests():
 
 @pytest.mark.parametrize(
     ("named", "here"),
-    [("", True), ("Katas/llm-katas", True), ("learner/llm-katas", False), ("x/katas/llm-katas", False)],
+    [("", True), ("Katas/llm-katas", True), ("katas/llm-katas.git", True), ("learner/llm-katas", False)],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="the runner's shell is bash")
 def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, named, here):
@@ -100,6 +101,24 @@ def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, name
     step = next(step["run"] for step in asks["steps"] if step.get("id") == "ask")
     subprocess.run(["bash", "-e", "-c", step], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "output").read_text(encoding="utf-8") == f"here={'true' if here else 'false'}\n"
+
+
+@pytest.mark.parametrize(
+    ("stated", "address"),
+    [
+        (
+            '[project]\n[project.urls]\nRepository = "https://github.com/katas/llm-katas"\n',
+            "https://github.com/katas/llm-katas",
+        ),
+        ('[project]\n[project.urls]\nRepository = "https://example.org/llm-katas.git"\n', ""),
+        ("[project]\n", ""),
+        ("[project", ""),
+    ],
+)
+def test_the_address_of_the_repository_is_none_while_it_is_an_example(monkeypatch, tmp_path, stated, address):
+    (tmp_path / "pyproject.toml").write_text(stated, encoding="utf-8")
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    assert packages.repository() == address
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_a_report_holds_the_states_the_marks_and_nothing_else_of_the_learner(toy
     assert "name" not in data
     assert data["katas"][0]["clauses"] == {"twice": "passed", "even": "failed"}
     assert data["katas"][1]["clauses"] == {}
+    assert [one["state"] for one in data["katas"]] == ["under way", "not started"]
     known = {"schema", "about", "version", "made", "done", "of", "next", "katas"}
     assert data.keys() == known
     assert str(toys.root) not in json.dumps(data)
@@ -121,9 +122,9 @@ def test_names_are_one_short_harmless_line(toys):
 def test_a_report_counts_once_and_the_newest_of_a_name(toys):
     for name in ("a", "b"):
         toys.write(f"reports/{name}.json", report(kata()))
-    toys.write("reports/c.json", report(kata(state="in progress"), name="learner-1", made=2.0))
+    toys.write("reports/c.json", report(kata(state="under way"), name="learner-1", made=2.0))
     toys.write("reports/d.json", report(kata(), name="learner-1", made=3.0))
-    toys.write("reports/e.json", report(kata(state="missing"), name="learner-1", made=1.0))
+    toys.write("reports/e.json", report(kata(state="under way"), name="learner-1", made=1.0))
     ended = toys.run("dojo", "group", "reports")
     assert ended.stdout.startswith("2 reports, by kata\n")
     assert "under way: learner-1" not in ended.stdout

@@ -346,7 +346,8 @@ ORIGINAL = "https://github.com/katas/llm-katas"
 )
 def test_the_clone_of_a_copy_without_upstream_is_told_what_to_type(upstream, learner, address, is_a_copy):
     assert "origin is a copy" not in update(learner).stdout  # a folder may be anything
-    learner.write("pyproject.toml", learner.read("pyproject.toml") + f'\n[project.urls]\nRepository = "{ORIGINAL}"\n')
+    text = re.sub(r"(?m)^(\[project\.urls\].*|Repository = .*)\n", "", learner.read("pyproject.toml"))
+    learner.write("pyproject.toml", text + f'\n[project.urls]\nRepository = "{ORIGINAL}"\n')
     git(learner, "remote", "set-url", "origin", address)
     git(learner, "config", f"url.{upstream.root}.insteadOf", address)
     shown = update(learner).stdout

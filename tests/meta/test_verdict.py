@@ -215,10 +215,11 @@ def test_what_the_tests_started_ends_with_them(toys):
     assert ended_soon(mark)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the environment of a process")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to another process")
 def test_what_the_tests_set_free_ends_with_them(toys):
     mark = f"mark_{os.getpid()}_daemon"
-    start = f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600) #{mark}'], start_new_session=True)"
+    program = f"[sys.executable, '-c', 'import time; time.sleep(600) #{mark}']"
+    start = f"subprocess.Popen({program}, env={{}}, start_new_session=True)"
     verdict, _ = verdict_on(toys, doubling(body=f"os.fork() or ({start}, os._exit(0)); return 2 * number"))
     assert verdict["outcome"] == "green"
     assert ended_soon(mark)
