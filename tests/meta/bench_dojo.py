@@ -6,6 +6,7 @@ ratios, with room for a busy machine; the seconds are only shown.
 
 import queue
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -96,8 +97,8 @@ class Lines:
                 return at if line else None
 
     def end(self):
-        self.process.terminate()
-        self.process.wait(30)
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(120)
 
 
 VERDICT, NAMED = "^(red|green|no verdict) ", "^  (Your|This part|Two) "
