@@ -78,7 +78,7 @@ def test_hints_climb_one_rung_each_time_and_stay_on_the_last(toys):
     ]
     assert asked[0][2:] == ["What is three and three?", "", "more: dojo hint doubling"]
     assert asked[2][2:4] == ["1. Take the number.", "2. Add it to itself."]
-    assert asked[2][-1].startswith("that is the last hint.")
+    assert asked[2][-2].startswith("that is the last hint.")
 
 
 def test_hints_can_be_shown_again_and_begin_again(toys):
@@ -225,7 +225,7 @@ def test_completion_is_a_script_the_shell_can_read(toys, shell, tmp_path):
         ("dojo test ", ["doubling", "quadrupling"]),
         ("dojo test qu", ["quadrupling"]),
         ("dojo hint toys/d", ["toys/doubling"]),
-        ("dojo he", []),
+        ("dojo he", ["help"]),
         ("dojo sp", ["spec"]),
     ],
 )

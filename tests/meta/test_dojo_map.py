@@ -45,7 +45,7 @@ def test_a_kata_goes_through_its_states(toys):
     toys.write("katas/toys/doubling.py", DOUBLING.replace("\n", "\r\n"))
     assert states(toys)[0]["doubling"] == "green", "other line ends are no edit"
     toys.write("katas/toys/doubling.py", DOUBLING.replace("number + number", "number"))
-    assert states(toys)[0]["doubling"] == "edited"
+    assert states(toys)[0]["doubling"] == "in progress"
     toys.run("dojo", "test", "doubling")
     assert states(toys) == ({"doubling": "in progress", "quadrupling": "not started"}, "dojo test doubling")
     toys.path("katas/toys/doubling.py").unlink()
@@ -82,7 +82,7 @@ def test_tests_that_changed_ask_for_a_new_verdict(toys):
     toys.write("katas/toys/doubling.py", DOUBLING)
     toys.run("dojo", "test", "doubling")
     toys.write("tests/toys/test_doubling.py", toys.read("tests/toys/test_doubling.py") + "\n")
-    assert states(toys)[0]["doubling"] == "edited"
+    assert states(toys)[0]["doubling"] == "in progress"
 
 
 def test_a_stub_that_was_tested_is_still_not_started(toys):
@@ -172,7 +172,7 @@ def test_a_damaged_memory_costs_the_verdict_and_nothing_else(toys, damage):
     toys.write(".dojo/toys/doubling/verdict.json", damage)
     toys.write(".dojo/toys/doubling/hints.json", damage)
     toys.write(".dojo/reference.json", damage)
-    assert states(toys)[0]["doubling"] == "edited"
+    assert states(toys)[0]["doubling"] == "in progress"
     assert toys.run("dojo", "hint", "doubling").returncode == 0
     assert toys.run("dojo", "spec", "doubling").returncode == 0
 
@@ -188,7 +188,7 @@ def test_stubs_are_worked_out_once(toys):
     toys.run("dojo")
     assert toys.path(".dojo/reference.json").stat().st_mtime_ns == kept
     toys.write("solutions/toys/doubling.py", DOUBLING.replace("twice as large", "two times as large"))
-    assert states(toys)[0]["doubling"] == "edited", "the stub is another one now"
+    assert states(toys)[0]["doubling"] == "in progress", "the stub is another one now"
 
 
 def test_nothing_heavy_is_imported(toys):
