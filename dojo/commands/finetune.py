@@ -14,7 +14,7 @@ from dojo.commands.numbers import Finite
 from dojo.commands.train import NOT_RESUMED, slower
 from dojo.datasets.messages import Message, read_messages, split
 from dojo.exits import Exit
-from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LORA, Recipe, misfit
+from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LORA, Recipe, check
 from dojo.learner import store
 from dojo.system import devices, terminal
 from dojo.train.teaching import LARGEST
@@ -91,7 +91,7 @@ def finetune(
     from dojo.train import opening, runs
 
     begun = runs.latest(name, (kind,), f"dojo finetune {kind}") if resume else None
-    about = begun.about(misfit) if begun else anew(kind, runs.latest(base), data or MESSAGES, changes)
+    about = begun.about(check) if begun else anew(kind, runs.latest(base), data or MESSAGES, changes)
     if begun:
         slower(begun, about["recipe"], changes.get("learning_rate"))
         about.pop("diverged", None)

@@ -11,7 +11,7 @@ from torch import nn
 from dojo.datasets.messages import LABELS, Message
 from dojo.errors import DojoError
 from dojo.finetune import batches
-from dojo.finetune.recipe import LORA, Recipe, misfit
+from dojo.finetune.recipe import LORA, Recipe, check
 from dojo.learner import store
 from dojo.system.files import check_regular
 from dojo.train import pieces, saved
@@ -104,7 +104,7 @@ def of_run(run: Run, device: str) -> Classifier:
 
     Raises DojoError where one of the files is gone, or does not fit; UsageProblem where the base is.
     """
-    about = run.about(misfit)
+    about = run.about(check)
     recipe = Recipe.of_data(about["recipe"])
     made = classifier(latest(about["base"]), recipe, device)
     made.max_length = about["max_length"]

@@ -28,18 +28,15 @@ class Recipe(Teaching):
     learning_rate: float = 1e-3
 
 
-def misfit(about: Mapping[str, Any]) -> str:
-    """What is wrong with what a file says about a fine-tuning; empty where it is right."""
+def check(about: Mapping[str, Any]) -> None:
+    """Raise ValueError with what is wrong in what a file says about a fine-tuning."""
     kinds = {"base": str, "data": str, "path": str, "sha256": str, "pieces": dict, "recipe": dict, "max_length": int}
-    if wrong := teaching.misfit(about, kinds):
-        return wrong
-    try:
-        recipe = Recipe.of_data(about["recipe"])
-    except ValueError as error:
-        return f"of the recipe, {error}"
+    teaching.check(about, kinds)
+    recipe = Recipe.of_data(about["recipe"])
     if recipe.kind != about.get("kind"):
-        return f"the recipe is one of {recipe.kind}"
-    return "" if about["max_length"] > 0 else f"max_length is {about['max_length']}"
+        raise ValueError(f"the recipe is one of {recipe.kind}")
+    if about["max_length"] < 1:
+        raise ValueError(f"max_length is {about['max_length']}")
 
 
 DEFAULTS = {CLASSIFY: Recipe(), LORA: Recipe(kind=LORA, epochs=15, learning_rate=3e-3)}

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from dojo import ROOT
 from dojo.exits import Exit
@@ -141,15 +142,7 @@ def torch() -> Iterator[Finding]:
         return
     fix = "python -m pip install --force-reinstall --no-deps torch", "which torch for which system: README.md"
     try:
-        ended = subprocess.run(
-            [sys.executable, "-c", TORCH],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=IMPORT_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
+        ended = asked("-c", TORCH)
     except subprocess.TimeoutExpired:
         yield Finding("torch", WRONG, f"could not be imported within {IMPORT_SECONDS:g} seconds", *fix)
         return
@@ -158,6 +151,12 @@ def torch() -> Iterator[Finding]:
     else:
         words = ended.stderr.strip().splitlines()[-1:] or [f"ended with code {ended.returncode}"]
         yield Finding("torch", WRONG, f"cannot be imported: {words[0]}", *fix)
+
+
+def asked(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """What came of Python with these words, in a process of its own. Raises subprocess.TimeoutExpired."""
+    more |= {"capture_output": True, "stdin": subprocess.DEVNULL, "timeout": IMPORT_SECONDS}
+    return subprocess.run([sys.executable, *words], text=True, encoding="utf-8", errors="replace", **more)
 
 
 def tests() -> Iterator[Finding]:
@@ -181,17 +180,7 @@ def why_pytest_fails(variables: dict[str, str]) -> str:
     """The error of a pytest that cannot start; empty for one that can. It collects a file without tests."""
     empty, nothing_collected = "tests/__init__.py", 5
     try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", empty, "--collect-only", "-p", "no:cacheprovider"],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=IMPORT_SECONDS,
-            stdin=subprocess.DEVNULL,
-            cwd=ROOT,
-            env=variables,
-        )
+        ended = asked("-m", "pytest", empty, "--collect-only", "-p", "no:cacheprovider", cwd=ROOT, env=variables)
     except subprocess.TimeoutExpired:
         return f"it did not end within {IMPORT_SECONDS:g} seconds"
     if ended.returncode in (0, nothing_collected):

@@ -82,18 +82,19 @@ class Run:
     def _address(self) -> str:
         return f"runs/{self.name}"
 
-    def about(self, misfit: Callable[[Mapping[str, Any]], str] = settings.misfit) -> dict[str, Any]:
-        """What the run was asked to do, and what it is made of. Raises DojoError where that cannot be read, or is
-        not of the form that `misfit` knows.
+    def about(self, check: Callable[[Mapping[str, Any]], None] = settings.check) -> dict[str, Any]:
+        """What the run was asked to do, and what it is made of. Raises DojoError where that cannot be read, or where
+        `check` raises ValueError.
         """
         try:
             about = store.load(self._address, "run")
+            check(about)
         except FileNotFoundError:
             raise DojoError(f"{store.shown(self.folder)} is not, or no longer, the folder of a run.") from None
         except store.Damaged as error:
             raise DojoError(f"{error}. {self.otherwise}") from None
-        if wrong := misfit(about):
-            raise self.unusable(self.folder / "run.json", f"is damaged: {wrong}")
+        except ValueError as error:
+            raise self.unusable(self.folder / "run.json", f"is damaged: {error}") from None
         return about
 
     @property

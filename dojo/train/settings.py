@@ -43,21 +43,15 @@ class Settings(Teaching):
         return 4 * 4 * weights
 
 
-def misfit(about: Mapping[str, Any]) -> str:
-    """What is wrong with what a file says about a run that learns a text; empty where it is right."""
-    kinds = {"text": str, "sha256": str, "pieces": dict, "settings": dict, "config": dict}
-    if wrong := teaching.misfit(about, kinds):
-        return wrong
-    try:
-        settings = Settings.of_data(about["settings"])
-    except ValueError as error:
-        return f"of the settings, {error}"
+def check(about: Mapping[str, Any]) -> None:
+    """Raise ValueError with what is wrong in what a file says about a run that learns a text."""
+    teaching.check(about, {"text": str, "sha256": str, "pieces": dict, "settings": dict, "config": dict})
+    settings = Settings.of_data(about["settings"])
     size = about["config"].get("vocab_size")
     if type(size) is not int or size < 1 or settings.config(size) != about["config"]:
-        return "config and settings do not fit each other"
+        raise ValueError("config and settings do not fit each other")
     if settings.emb_dim % settings.n_heads:
-        return f"{settings.n_heads} heads do not share {settings.emb_dim} features evenly"
-    return ""
+        raise ValueError(f"{settings.n_heads} heads do not share {settings.emb_dim} features evenly")
 
 
 # small is for half a megabyte in three minutes on two cores, quick for the story in one; book is the setting of the

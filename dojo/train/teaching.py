@@ -54,11 +54,10 @@ def _fits(name: str, value: object) -> bool:
     return True
 
 
-def misfit(about: Mapping[str, Any], kinds: Mapping[str, type]) -> str:
-    """What is wrong with a dict from a file: the first name whose value is missing, or of another kind."""
+def check(about: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    """Raise ValueError with the first name of a dict from a file whose value is missing, or of another kind."""
     for name, kind in kinds.items():
         if name not in about:
-            return f"it has no {name}"
+            raise ValueError(f"it has no {name}")
         if not isinstance(about[name], kind):
-            return f"{name} is {about[name]!r:.40}"
-    return ""
+            raise ValueError(f"{name} is {about[name]!r:.40}")

@@ -18,7 +18,7 @@ from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.finetune import classifier
 from dojo.finetune.recipe import LORA, Recipe
-from dojo.finetune.recipe import misfit as misfit_of_recipe
+from dojo.finetune.recipe import check as check_of_recipe
 from dojo.learner import store
 from dojo.serving.finder import served
 from dojo.train import runs, saved, tokens
@@ -103,7 +103,7 @@ def classify(name):
 def resume_tuning(name):
     """What `dojo finetune KIND --resume` does before its first step."""
     run = runs.latest(name, ("classify", LORA), f"dojo finetune {name}")
-    about = run.about(misfit_of_recipe)
+    about = run.about(check_of_recipe)
     recipe = Recipe.of_data(about["recipe"])
     begun = classifier.classifier(runs.latest(about["base"]), recipe, "cpu")
     return classifier.open_session(run, begun, recipe, MESSAGES, MESSAGES)
