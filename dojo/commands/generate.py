@@ -44,6 +44,8 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
         f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
     )
     terminal.say((f"{found.name if found else weights}; {own}", "dim"), to_stderr=True)
+    if found and found.diverged:
+        terminal.say((f"{found.diverged}; this is its last save.", "yellow"), to_stderr=True)
     if weights:
         return saved.of_gpt2(weights, device), str(weights)
     assert found is not None

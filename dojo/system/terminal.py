@@ -31,7 +31,7 @@ GLYPHS = {
     "dot": ("·", "-"),
     "dash": ("–", "-"),
 }
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the line feed
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # all but the tab and the line feed
 STYLES = {
     "complete": "bold green",
     "green": "green",
@@ -106,7 +106,7 @@ def cut(text: str, width: int) -> str:
 
 
 def harmless(text: str) -> str:
-    """A text that nobody wrote, with U+FFFD for control characters, which could upset a terminal."""
+    """A text that nobody wrote, with U+FFFD for control characters and surrogates, which could upset a terminal."""
     return CONTROL.sub("\ufffd", text)
 
 

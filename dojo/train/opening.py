@@ -102,8 +102,9 @@ def tokenize(run: Run, text: Text, settings: Settings) -> int:
         made_of = tokens.vocabulary_for(text, settings)
     with terminal.working("encoding the text ..."):
         tokens.write(run, text, made_of, settings)
-    learned, held_out = tokens.read(run)
-    size, known = len(made_of.vocab), len(learned) + len(held_out)
+    size = len(made_of.vocab)
+    learned, held_out = tokens.read(run, size)
+    known = len(learned) + len(held_out)
     row("vocabulary", f"{size:,} tokens; one is {len(text.text.encode()) / known:.1f} bytes of the text")
     row("tokens", f"{len(learned):,} to learn from, {len(held_out):,} held out")
     return size
@@ -126,6 +127,8 @@ def tell_model(session: Session, about: str) -> None:
             f"the disk has {free / 1e6:,.0f} MB free, and the checkpoints of this run take {needed / 1e6:,.0f} MB."
         )
     row("model", f"{numbers:,} parameters: {about}")
+    if session.lost:
+        row("", session.lost)
     with terminal.working("timing a step ..."):
         seconds = seconds_per_step(session) * (session.total - session.start)
     team = f", {session.team.size} processes" if session.team.size > 1 else ""
