@@ -3,4 +3,16 @@
 import os
 import sys
 
+from tox.plugin import impl
+
+LARGE = {"solutions": "installs torch once more: 1.3 GB, some minutes; later runs find it", "parity": "installs torch"}
+
+
+@impl
+def tox_on_install(tox_env, arguments, section, of_type):
+    """Say what takes long before it begins."""
+    if of_type == "deps" and (about := LARGE.get(tox_env.conf.name)):
+        print(f"{tox_env.conf.name}: {about}", file=sys.stderr, flush=True)
+
+
 os.environ["TOX_PYTHON"] = sys.executable

@@ -217,3 +217,24 @@ def refuses(error: type[Exception], *values: object) -> Iterator[None]:
             pytest.fail(f"{expected}; the message does not name {' and '.join(missing)}: {said_first(raised)}")
     else:
         pytest.fail(f"{expected}; nothing was refused")
+
+
+def climbed_and_checked(what: str, number: int, benchmark: Any, capsys: Any, request: Any, **how: Any) -> None:
+    """One of the ladders of `dojo bench WHAT`, the reference on it: nothing on it is wrong, and its ratios hold."""
+    from dojo.ladder.checks import checks
+    from dojo.ladder.choosing import ladders
+    from dojo.ladder.ladder import FAILED, climb
+    from dojo.ladder.table import table
+
+    quick = request.config.getoption("--quick")
+    ladder = ladders(what, **{"device": "cpu", "quick": quick} | how)[0][number]
+    climbs: list[Any] = []
+    benchmark.pedantic(lambda: climbs.append(climb(ladder, 0.6 if quick else 3.0)), rounds=1)
+    found = checks(ladder, climbs[0])
+    benchmark.extra_info.update(climbs[0].as_data() | {"checks": [str(each) for each in found]})
+    with capsys.disabled():
+        print("", *table(climbs[0]), "", *found, sep="\n")
+    wrong = [f"{cell.variant} at {cell.size}: {cell.why}" for cell in climbs[0].cells if cell.state == FAILED]
+    assert not wrong, "; ".join(wrong)
+    fell = [str(each) for each in found if each.fails]
+    assert not fell, "; ".join(fell)

@@ -4,6 +4,7 @@ A trial that runs too long or takes too much memory is ended from outside, and i
 may loop for ever.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -71,15 +72,14 @@ def run(trials: Sequence[Trial], tell: Callable[[int], None] = lambda done: None
     done = [0]
 
     def work() -> None:
-        with Worker() as worker:
+        worker = IDLE.pop() if IDLE else Worker()
+        with contextlib.suppress(queue.Empty):
             while True:
-                try:
-                    index = todo.get_nowait()
-                except queue.Empty:
-                    return
+                index = todo.get_nowait()
                 results[index] = worker.run(trials[index])
                 done[0] += 1
                 tell(done[0])
+        IDLE.append(worker)
 
     threads = [threading.Thread(target=work) for _ in range(min(os.cpu_count() or 1, len(trials)))]
     for thread in threads:
@@ -96,14 +96,6 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
         self.warm = False  # the first trial of a process imports torch
 
-    def __enter__(self) -> "Worker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-
     def run(self, trial: Trial) -> Result:
         if self.process is None:
             environment = os.environ | {"KATA_PROFILE": "matrix", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
@@ -119,10 +111,14 @@ class Worker:
         self.warm = bool(line)
         if line:
             return Result(**json.loads(line))
-        self.process.kill()
-        self.process.wait()
-        self.process = None
+        self.end()
         return Result(ended=why)
+
+    def end(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
 
     def answer(self, limit: float) -> tuple[str, str]:
         """The next line of the process, or why there was none."""
@@ -145,6 +141,15 @@ class Worker:
         with contextlib.suppress(psutil.Error):
             return int(psutil.Process(self.process.pid).memory_info().rss)
         return 0
+
+
+IDLE: list[Worker] = []  # kept from one run to the next: a process spends three seconds on importing torch
+
+
+@atexit.register
+def end_idle() -> None:
+    while IDLE:
+        IDLE.pop().end()
 
 
 class Recorder:

@@ -10,6 +10,7 @@ import click
 
 from dojo import ROOT
 from dojo.cli import Command, all_of
+from dojo.commands.numbers import Finite
 from dojo.commands.train import NOT_RESUMED, slower
 from dojo.datasets.messages import Message, read_messages, split
 from dojo.exits import Exit
@@ -40,15 +41,13 @@ def common() -> Callable[[Command], Command]:
         click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Messages; data/messages.tsv."),
         click.option("--epochs", type=click.IntRange(1), help="How often the messages are gone through."),
         click.option("--batch-size", type=click.IntRange(1), help="Messages in a step; 16."),
-        click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The peak of its schedule."),
+        click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule."),
         click.option(
             "--seed", type=click.IntRange(0, LARGEST), help="Of the new weights, the order and the dropout; 123."
         ),
         click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
         click.option("--name", default="", help="What to call the result; left out, classify or lora."),
-        click.option(
-            "--save-every", type=click.FloatRange(0), default=10.0, metavar="S", help="Seconds between saves."
-        ),
+        click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves."),
         click.option("--resume", is_flag=True, help="Go on with the last one, or with that of --name."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
     )
@@ -65,7 +64,7 @@ def classify(**options: Any) -> int:
 @command.command(LORA)
 @common()
 @click.option("--rank", type=click.IntRange(1), help="The rank of the updates; 8.")
-@click.option("--alpha", type=click.FloatRange(0, min_open=True), help="The updates count alpha / rank; 16.")
+@click.option("--alpha", type=Finite(0, min_open=True), help="The updates count alpha / rank; 16.")
 def lora(**options: Any) -> int:
     """Train a new head, and low-rank updates of the queries and the values, beside weights that stay as they are."""
     return finetune(LORA, **options)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dojo.cli import Command, confirmed
+from dojo.commands.numbers import Finite
 from dojo.datasets import texts
 from dojo.datasets.texts import Text
 from dojo.exits import Exit
@@ -53,12 +54,12 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @size("n_layers", "Blocks.")
 @size("batch_size", "Windows in a step.")
 @size("epochs", "How often the text is gone through.")
-@click.option("--drop-rate", type=click.FloatRange(0, 1), help="Dropout.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The peak of its schedule.")
+@click.option("--drop-rate", type=Finite(0, 1), help="Dropout.")
+@click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule.")
 @click.option("--seed", type=click.IntRange(0, LARGEST), help="Of the weights, the order and the dropout; 123.")
 @click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
 @click.option("--name", default="", help="What to call the run; left out, after its text.")
-@click.option("--save-every", type=click.FloatRange(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
+@click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
 @click.option("--resume", is_flag=True, help="Go on with the last run, or with that of --name.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 @click.option(

@@ -1,64 +1,143 @@
-"""Climb the ladder: every variant at every length, gated, timed in turn, its memory measured.
+"""The frame that all ladders share: every rung at every size is checked, then timed in turn, and its memory measured.
 
-A length at a time, all variants that pass the gate are timed in turns. What would not fit into half of the free memory,
-or would take too long, is left out with the number that says why.
+A ladder says what its sizes are, what is computed at a size, which rungs there are and what is right. What would not
+fit into half of the free memory, or would take too long, is left out with the number that says why.
 """
 
+import math
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
+from dojo.ladder.measuring import Step, free_memory, in_turn, median, peak_of, ratio
 
-from dojo.ladder.gate import NotRight, Truth, check, truth
-from dojo.ladder.measuring import BOTH, FORWARD, PASSES, free_memory, in_turn, peak_of, product_speed, step
-from dojo.ladder.variants import FUSED, Size, Variant, Weights, deal
-
-SLOWEST = 20.0  # seconds that one pass of a variant may be expected to take
-SHAPES = ((12, 64), (8, 128))
+SLOWEST = 20.0  # seconds that one pass of a rung may be expected to take
+PASSES_NEEDED = 8  # of a rung at one size: checking, warming up, timing, measuring memory
 TIMED, FAILED, SKIPPED = "timed", "failed", "skipped"
+YOURS = "yours"
+
+
+class NotRight(Exception):
+    """A rung does not give what is right. Says what differs, and by how much."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A rung by name; `build` makes it for one problem. `quadratic` memory and time grow with the square of the size,
+    `longest` spares a slow one."""
+
+    name: str
+    build: Callable[[Any], Any]
+    quadratic: bool = True
+    longest: int | None = None
+    compiled: bool = False  # needs a compiler for the device, so it is tried on CUDA only
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One rung has at least this many times the speed of another, from one size to another."""
+
+    one: str
+    other: str
+    least: float
+    passes: Sequence[str]
+    sizes: tuple[float, float] = (0, math.inf)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The memory of a rung in one pass grows with at most, or at least, this power of the size."""
+
+    name: str
+    which: str
+    power: float
+    at_least: bool
+    start: int = 0
+
+
+class Ladder:
+    """What one ladder is about. The problem of a size is whatever its rungs, check and steps agree on."""
+
+    name: ClassVar[str]
+    unit: ClassVar[str]  # of a size
+    passes: ClassVar[tuple[str, ...]]
+    rate: ClassVar[tuple[str, float]]  # what is done in a second, by name, and how much of the work is one of them
+    shape: str = ""  # what kind of problem, for the title
+    slug: str = ""  # the same in a file's name
+    device = "cpu"
+    dtype = ""
+    base: str  # the rung that the speed of all is told in
+    sizes: list[int]
+    variants: list[Variant]
+    bars: Sequence[Bar | Growth] = ()
+    with_memory = True
+
+    def problem(self, size: int) -> Any:
+        """What is computed at this size, and what is right."""
+        raise NotImplementedError
+
+    def check(self, rung: Any, problem: Any) -> None:
+        """Let a rung pass. Raises NotRight, and whatever a learner's own code raises."""
+        raise NotImplementedError
+
+    def step(self, rung: Any, problem: Any, which: str) -> Step:
+        """What is timed."""
+        raise NotImplementedError
+
+    def work(self, size: int, which: str) -> float:
+        """How much is done in a step."""
+        raise NotImplementedError
+
+    def floor(self, size: int, which: str) -> float:
+        """The seconds that no true step can beat on this machine."""
+        return 0.0
+
+    def least_memory(self, variant: Variant, size: int) -> float:
+        """The bytes that a rung has to hold."""
+        return 0.0
 
 
 @dataclass
 class Cell:
-    """One variant at one length in one pass: timed, or failed at the gate, or skipped, with the reason."""
+    """One rung at one size in one pass: timed, or failed at the gate, or skipped, with the reason."""
 
     variant: str
-    tokens: int
+    size: int
     which: str
     state: str
     why: str = ""
     seconds: float = 0.0
     memory: int = 0  # bytes at the worst moment
-    tokens_a_second: float = 0.0
-    flops: float = 0.0  # a second, causal work counted as half
-    of_product: float = 0.0  # the share of the machine's own matrix product
-    of_fused: float = 0.0  # how many times the speed of PyTorch's fused attention
+    rate: float = 0.0
+    of_base: float = 0.0  # how many times the speed of the base: the median of the ratios of all rounds
 
 
 @dataclass
 class Climb:
-    """A ladder for one shape in one dtype on one device."""
+    """What came of a ladder."""
 
+    name: str
+    shape: str
+    slug: str
+    unit: str
+    passes: list[str]
+    rate: str
+    base: str
     device: str
     dtype: str
-    heads: int
-    head_dim: int
-    batch: int
-    lengths: list[int]
-    product_flops: float
+    sizes: list[int]
     cells: list[Cell] = field(default_factory=list)
     machine: dict[str, str] = field(default_factory=dict)
 
-    def cell(self, variant: str, tokens: int, which: str) -> Cell | None:
-        found = (cell for cell in self.cells if (cell.variant, cell.tokens, cell.which) == (variant, tokens, which))
+    def cell(self, variant: str, size: int, which: str) -> Cell | None:
+        found = (cell for cell in self.cells if (cell.variant, cell.size, cell.which) == (variant, size, which))
         return next(found, None)
 
     def of(self, variant: str, which: str) -> list[Cell]:
-        """The timed cells of a variant, by length."""
+        """The timed cells of a rung, by size."""
         return [cell for cell in self.cells if (cell.variant, cell.which, cell.state) == (variant, which, TIMED)]
 
     def variants(self) -> list[str]:
@@ -68,142 +147,100 @@ class Climb:
         return asdict(self)
 
 
-def lengths_for(device: str, quick: bool) -> list[int]:
-    longest = 1024 if quick else 16384 if device.startswith("cuda") else 4096
-    return [length for length in (128 * 2**power for power in range(8)) if length <= longest]
-
-
 def climb(
-    variants: Sequence[Variant],
-    *,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    heads: int = 12,
-    head_dim: int = 64,
-    batch: int = 1,
-    lengths: Sequence[int] = (128, 256, 512, 1024),
+    ladder: Ladder,
     budget: float = 3.0,
+    seconds: float = math.inf,
     tell: Callable[[str], None] = lambda what: None,
 ) -> Climb:
-    """Measure the variants. `budget` is the seconds that all of them share at one length for one pass."""
+    """Measure the rungs. They share `budget` seconds at one size for one pass; all ends after about `seconds`."""
     climbed = Climb(
-        device, str(dtype).removeprefix("torch."), heads, head_dim, batch, list(lengths), product_speed(device, dtype)
-    )
-    climbed.machine = machine(device)
-    for tokens in lengths:
-        one_length(climbed, variants, Size(heads, head_dim, tokens), dtype, budget, tell)
+        ladder.name, ladder.shape, ladder.slug, ladder.unit, [*ladder.passes], ladder.rate[0], ladder.base,
+        ladder.device, ladder.dtype, ladder.sizes, machine=machine(ladder.device),
+    )  # fmt: skip
+    until = time.monotonic() + seconds
+    for size in ladder.sizes:
+        _one_size(ladder, climbed, size, budget, until, tell)
     return climbed
 
 
-def one_length(
-    climbed: Climb,
-    variants: Sequence[Variant],
-    size: Size,
-    dtype: torch.dtype,
-    budget: float,
-    tell: Callable[[str], None],
+def _one_size(
+    ladder: Ladder, climbed: Climb, size: int, budget: float, until: float, tell: Callable[[str], None]
 ) -> None:
-    """Gate, time and measure every variant at one length, and add the cells."""
-    weights = deal(size, climbed.device, dtype)
-    right = truth(weights, size, climbed.batch)
-    passed = {}
-    for variant in variants:
-        tell(f"{size.tokens} tokens: checking {variant.name}")
-        if why := left_out(climbed, variant, size):
-            climbed.cells += [Cell(variant.name, size.tokens, which, SKIPPED, why) for which in PASSES]
-        elif why := not_right(variant, weights, size, right):
-            climbed.cells += [Cell(variant.name, size.tokens, which, FAILED, why) for which in PASSES]
+    """Check, time and measure every rung at one size, and add the cells."""
+    problem = ladder.problem(size)
+    rungs = {}
+    for variant in ladder.variants:
+        tell(f"{size} {ladder.unit}: checking {variant.name}")
+        state, why = SKIPPED, left_out(ladder, climbed, variant, size, until)
+        if not why:
+            state, (rung, why) = FAILED, gated(ladder, variant, problem)
+        if why:
+            climbed.cells += [Cell(variant.name, size, which, state, why) for which in ladder.passes]
         else:
-            passed[variant.name] = variant
-    rungs = {name: variant.build(weights, size) for name, variant in passed.items()}
-    for which in PASSES:
-        tell(f"{size.tokens} tokens: timing {which}")
-        steps = {name: step(rung, right.x, right.grad, which) for name, rung in rungs.items()}
-        for name in steps:  # once before the clock runs: caches, compilers
-            steps[name]()
-        times = in_turn(steps, climbed.device, budget)
-        for name, seconds in times.items():
-            tell(f"{size.tokens} tokens: memory of {name}")
-            climbed.cells.append(measured(climbed, name, size, which, seconds, peak_of(steps[name], climbed.device)))
-        fused = times.get(FUSED)
-        for cell in climbed.cells:
-            if fused and cell.state == TIMED and (cell.tokens, cell.which) == (size.tokens, which):
-                cell.of_fused = fused / cell.seconds
+            rungs[variant.name] = rung
+    for which in ladder.passes:
+        tell(f"{size} {ladder.unit}: timing {which}")
+        steps = {name: ladder.step(rung, problem, which) for name, rung in rungs.items()}
+        rounds = in_turn(steps, ladder.device, budget, until)
+        for name, times in rounds.items():
+            cell = Cell(name, size, which, TIMED, seconds=median(times))
+            if cell.seconds < (floor := ladder.floor(size, which)):
+                cell.state, cell.why = FAILED, f"{cell.seconds:.1e} s is less than this machine can take: {floor:.1e} s"
+            elif ladder.with_memory:
+                tell(f"{size} {ladder.unit}: memory of {name}")
+                cell.memory = peak_of(steps[name], ladder.device)
+            cell.rate = ladder.work(size, which) / cell.seconds / ladder.rate[1]
+            if ladder.base in rounds:
+                cell.of_base = ratio(rounds, name, ladder.base)
+            climbed.cells.append(cell)
 
 
-def not_right(variant: Variant, weights: Weights, size: Size, right: Truth) -> str:
-    """Why a variant does not pass the gate; empty where it does. A learner's own may fail in any way."""
+def gated(ladder: Ladder, variant: Variant, problem: Any) -> tuple[Any, str]:
+    """A rung, and why it does not pass the gate; empty where it does. A learner's own may fail in any way."""
+    import torch
+
     try:
-        check(variant.build(weights, size), right)
+        rung = variant.build(problem)
+        ladder.check(rung, problem)
     except NotRight as error:
-        return str(error)
+        return None, str(error)
     except torch.OutOfMemoryError:
-        return "out of memory"
+        return None, "out of memory"
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:120]}"
-    return ""
+        return None, f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:120]}"
+    return rung, ""
 
 
-def left_out(climbed: Climb, variant: Variant, size: Size) -> str:
+def left_out(ladder: Ladder, climbed: Climb, variant: Variant, size: int, until: float = math.inf) -> str:
     """Why a cell is not tried at all; empty where it is."""
-    if variant.longest is not None and size.tokens > variant.longest:
-        return f"measured up to {variant.longest} tokens"
-    if variant.compiled and not climbed.device.startswith("cuda"):
+    if variant.longest is not None and size > variant.longest:
+        return f"measured up to {variant.longest} {ladder.unit}"
+    if variant.compiled and not ladder.device.startswith("cuda"):
         return "on CUDA only"
     failed = [cell for cell in climbed.cells if cell.variant == variant.name and cell.state == FAILED]
     if failed:
-        return f"failed at {failed[0].tokens} tokens"
-    free, need = free_memory(climbed.device), expected_memory(climbed, variant, size)
-    if need > free / 2:
-        return f"needs {gib(need)} of {gib(free)} GiB free"
-    before = climbed.of(variant.name, BOTH)
-    if before:
-        seconds = before[-1].seconds * (size.tokens / before[-1].tokens) ** 2
-        if seconds > SLOWEST:
-            return f"would take {seconds:.0f} s"
+        return f"failed at {failed[0].size} {ladder.unit}"
+    before = climbed.of(variant.name, ladder.passes[-1])
+    longer = size / before[-1].size if before else 1.0
+    if ladder.with_memory:
+        free, need = free_memory(ladder.device), ladder.least_memory(variant, size)
+        if before:
+            need = before[-1].memory * longer ** (2 if variant.quadratic else 1)
+        if need > free / 2:
+            return f"needs {gib(need)} of {gib(free)} GiB free"
+    left = until - time.monotonic()
+    seconds = before[-1].seconds * longer ** (2 if variant.quadratic else 1) if before else 0.0
+    if seconds > SLOWEST:
+        return f"would take {seconds:.0f} s"
+    if left < PASSES_NEEDED * seconds * len(ladder.passes) or left <= 0:
+        return "no time was left for it"
     return ""
 
 
-def expected_memory(climbed: Climb, variant: Variant, size: Size) -> float:
-    """The bytes that a pass with gradients will hold, by what a shorter one held, or by what it has to hold."""
-    before = climbed.of(variant.name, BOTH)
-    if before:
-        return before[-1].memory * (size.tokens / before[-1].tokens) ** (2 if variant.quadratic else 1)
-    width = {"float64": 8, "float32": 4}.get(climbed.dtype, 2)
-    each = climbed.batch * size.tokens * width
-    return each * (size.heads * size.tokens * 6 * variant.quadratic + size.emb_dim * 20)
-
-
-def measured(climbed: Climb, name: str, size: Size, which: str, seconds: float, memory: int) -> Cell:
-    flops = work(size, climbed.batch, which) / seconds
-    return Cell(
-        name,
-        size.tokens,
-        which,
-        TIMED,
-        seconds=seconds,
-        memory=memory,
-        tokens_a_second=climbed.batch * size.tokens / seconds,
-        flops=flops,
-        of_product=flops / climbed.product_flops,
-    )
-
-
-def work(size: Size, batch: int, which: str) -> float:
-    """The floating-point operations that are needed: four projections, and half of the two products of attention.
-
-    The backward pass needs twice as many as the forward one.
-    """
-    projections = 4 * 2 * batch * size.tokens * size.emb_dim**2
-    attention = 2 * 2 * batch * size.heads * size.tokens**2 * size.head_dim / 2
-    return (projections + attention) * (1 if which == FORWARD else 3)
-
-
 def growth(cells: Sequence[Cell], value: Callable[[Cell], float]) -> float | None:
-    """The exponent with which a value grows with the length, by the last three lengths; None where there are fewer."""
-    import math
-
-    points = [(math.log(cell.tokens), math.log(value(cell))) for cell in cells if value(cell) > 0][-3:]
+    """The exponent with which a value grows with the size, by the last three sizes; None where there are fewer."""
+    points = [(math.log(cell.size), math.log(value(cell))) for cell in cells if value(cell) > 0][-3:]
     if len(points) < 3:
         return None
     middle_x, middle_y = (sum(values) / len(points) for values in zip(*points, strict=True))
@@ -213,6 +250,8 @@ def growth(cells: Sequence[Cell], value: Callable[[Cell], float]) -> float | Non
 
 def machine(device: str) -> dict[str, str]:
     """What the figures were measured on."""
+    import torch
+
     found = {
         "torch": torch.__version__,
         "python": platform.python_version(),

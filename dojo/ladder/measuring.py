@@ -1,82 +1,111 @@
-"""Time and memory of one pass, on a CPU or a GPU."""
+"""Time and memory of one step, on a CPU or a GPU."""
 
 import contextlib
+import functools
 import json
+import math
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-FORWARD, BOTH = "forward", "forward and backward"
-PASSES = FORWARD, BOTH
-
-
-def step(rung: nn.Module, x: Tensor, grad: Tensor, which: str) -> Callable[[], None]:
-    """One pass as a function: forward alone without gradients, or forward with backward."""
-    if which == FORWARD:
-
-        def forward() -> None:
-            with torch.no_grad():
-                rung(x)
-
-        return forward
-    leaf = x.clone().requires_grad_()
-
-    def both() -> None:
-        rung.zero_grad(set_to_none=True)
-        leaf.grad = None
-        rung(leaf).backward(grad)
-
-    return both
+BUSY = 0.85  # of the processor: with less of it, times are not this program's own
+ROUNDS = 50  # at most
+CACHE = 256 * 2**20  # bytes, more than any GPU's cache holds
+Rounds = dict[str, list[float]]
 
 
-def seconds_of(function: Callable[[], object], device: str) -> float:
-    """How long a function takes once: by CUDA's own events where it runs there."""
+@dataclass(frozen=True)
+class Step:
+    """What is timed, and what has to be done before each time without being timed: fresh inputs."""
+
+    run: Callable[[], object]
+    prepare: Callable[[], object] = lambda: None
+
+
+def seconds_of(step: Step, device: str) -> float:
+    """How long a step takes once: on CUDA by its own events, with an empty cache."""
+    step.prepare()
     if device.startswith("cuda"):
+        torch.empty(CACHE, dtype=torch.int8, device=device).zero_()
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        torch.cuda.synchronize()
         start.record()
-        function()
+        step.run()
         end.record()
         torch.cuda.synchronize()
         return float(start.elapsed_time(end)) / 1000
     begun = time.perf_counter()
-    function()
+    step.run()
     if device == "mps":
         torch.mps.synchronize()
     return time.perf_counter() - begun
 
 
-def in_turn(functions: dict[str, Callable[[], None]], device: str, budget: float) -> dict[str, float]:
-    """The median seconds of each. They take turns, so that what slows the machine for a while slows all of them."""
-    found: dict[str, list[float]] = {name: [] for name in functions}
-    until = time.perf_counter() + budget
-    rounds = 0
-    while rounds < 2 or (rounds < 50 and time.perf_counter() < until):
-        for name, function in functions.items():
-            found[name].append(seconds_of(function, device))
-        rounds += 1
-    return {name: statistics.median(times) for name, times in found.items()}
+def in_turn(steps: Mapping[str, Step], device: str, budget: float, until: float = math.inf) -> Rounds:
+    """The seconds of each in every round. They take turns, so what slows the machine for a while slows all of them.
+
+    Each is done once before: caches, compilers, and the clocks of a GPU, which rise with work.
+    """
+    for step in steps.values():
+        seconds_of(step, device)
+    if device.startswith("cuda"):
+        product_speed(device, torch.float32)
+    found: Rounds = {name: [] for name in steps}
+    end = time.perf_counter() + budget
+    while True:
+        for name, step in steps.items():
+            found[name].append(seconds_of(step, device))
+        rounds = len(next(iter(found.values()), []))
+        late = time.perf_counter() > end or time.monotonic() > until
+        if not steps or rounds >= ROUNDS or (late and (rounds >= 3 or time.monotonic() > until)):
+            return found
 
 
-def peak_of(function: Callable[[], None], device: str) -> int:
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def ratios(rounds: Rounds, one: str, other: str) -> list[float]:
+    """How many times the speed of the other the one had, in each round."""
+    return [theirs / mine for mine, theirs in zip(rounds[one], rounds[other], strict=True)]
+
+
+def ratio(rounds: Rounds, one: str, other: str) -> float:
+    """The median of these. Both of a round ran one soon after the other, so a busy machine slows both alike."""
+    return median(ratios(rounds, one, other))
+
+
+def share_of_processor() -> float:
+    """How much of the processor this program gets: of the time that its threads want to compute, the part they do."""
+    a = torch.randn(512, 512)
+    threads = torch.get_num_threads()
+    begun, computed = time.perf_counter(), time.process_time()
+    while (wall := time.perf_counter() - begun) < 0.3:
+        a @ a
+    return (time.process_time() - computed) / wall / threads
+
+
+def peak_of(step: Step, device: str) -> int:
     """The bytes that a function holds at its worst moment, beyond what is there before, in a run that is not timed."""
+    step.prepare()
     if device.startswith("cuda"):
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        function()
+        step.run()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
     if device == "mps":
         return 0
     activities = [torch.profiler.ProfilerActivity.CPU]
     with silent(), torch.profiler.profile(activities=activities, profile_memory=True, acc_events=True) as profile:
-        function()
+        step.run()
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
         profile.export_chrome_trace(str(trace))
@@ -125,10 +154,28 @@ def has_bfloat16(device: str) -> bool:
     return False
 
 
+@functools.cache
 def product_speed(device: str, dtype: torch.dtype) -> float:
-    """The floating-point operations a second that this machine reaches in one large matrix product, at its best."""
+    """The floating-point operations a second that this machine reaches in a large matrix product, at its best.
+
+    On CUDA float32 may be computed in shorter numbers by some kernels, so these are allowed here.
+    """
     width = 8192 if device.startswith("cuda") else 1024
     a, b = (torch.randn(width, width, device=device).to(dtype) for _ in range(2))
-    with torch.no_grad():
-        times = [seconds_of(lambda: a @ b, device) for _ in range(12)]
-    return 2 * width**3 / min(times[2:])
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch.no_grad():
+            times = [seconds_of(Step(lambda: a @ b), device) for _ in range(12)]
+    finally:
+        torch.set_float32_matmul_precision(precision)
+    return 2 * width**3 / min(times)
+
+
+@functools.cache
+def copy_speed(device: str) -> float:
+    """The bytes a second that this machine reads and writes, at its best: on a CPU from its cache."""
+    size = 2**30 if device.startswith("cuda") else 2**18
+    a = torch.zeros(size, dtype=torch.int8, device=device)
+    b = torch.empty_like(a)
+    return 2 * size / min(seconds_of(Step(lambda: b.copy_(a)), device) for _ in range(12))

@@ -1,65 +1,74 @@
 """A ladder as a table that fits 100 columns, and as JSON."""
 
 import json
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 from dojo.ladder.ladder import FAILED, SKIPPED, TIMED, Cell, Climb, growth
-from dojo.ladder.measuring import PASSES
 
 NAME, COLUMN = 22, 8
 
 
 def table(climbed: Climb) -> list[str]:
-    """What was measured: for each pass the milliseconds and the memory by length, and below what was left out."""
+    """What was measured: for each pass the milliseconds and the memory by size, and below what was left out."""
     lines = [title(climbed)]
-    for which in PASSES:
-        last = max((cell.tokens for cell in climbed.cells if cell.state == TIMED), default=0)
-        lines += ["", f"{which}: milliseconds by tokens; memory, rates and growth at {last} tokens", heading(climbed)]
-        for name in climbed.variants():
-            if any(cell.state == TIMED for cell in climbed.cells if cell.variant == name):
-                lines.append(row(climbed, name, which, last))
+    for which in climbed.passes:
+        what = f"{which}: milliseconds by {climbed.unit}; the rest at the last; speed beside {climbed.base}"
+        lines += ["", what, heading(climbed)]
+        lines += [row(climbed, name, which) for name in climbed.variants() if climbed.of(name, which)]
     return lines + list(notes(climbed))
 
 
 def title(climbed: Climb) -> str:
-    shape = f"{climbed.heads} heads of {climbed.head_dim}, {climbed.dtype}, batch {climbed.batch}"
     where = climbed.machine.get("device", climbed.device)
-    return f"{shape}, {where}, torch {climbed.machine.get('torch', '')}"
+    shape = [part for part in (climbed.shape, climbed.dtype) if part]
+    return ", ".join([climbed.name, *shape, where, f"torch {climbed.machine.get('torch', '')}"])
 
 
 def heading(climbed: Climb) -> str:
-    lengths = "".join(f"{tokens:>{width(climbed)}}" for tokens in climbed.lengths)
-    return f"{'':{NAME}}{lengths}{'MiB':>8}{'TFLOP/s':>8}{'of fused':>9}{'growth':>7}"
+    sizes = "".join(f"{size:>{width(climbed)}}" for size in climbed.sizes)
+    memory = "MiB" if has_memory(climbed) else ""
+    return f"{'':{NAME}}{sizes}{memory:>8}{climbed.rate:>9}{'speed':>7}{'growth':>7}"
 
 
-def row(climbed: Climb, name: str, which: str, last: int) -> str:
-    """One variant: a number for each length, and what else was measured at the longest one."""
-    shown = "".join(f"{_short(climbed.cell(name, tokens, which)):>{width(climbed)}}" for tokens in climbed.lengths)
+def row(climbed: Climb, name: str, which: str) -> str:
+    """One rung: a number for each size, and what else was measured at its largest one."""
+    shown = "".join(f"{_short(climbed.cell(name, size, which)):>{width(climbed)}}" for size in climbed.sizes)
     rate = growth(climbed.of(name, which), lambda cell: cell.seconds)
-    at_last = climbed.cell(name, last, which)
-    more = ""
-    if at_last and at_last.state == TIMED:
-        more = f"{at_last.memory / 2**20:8.0f}{at_last.flops / 1e12:8.2f}{at_last.of_fused:9.2f}"
-    return f"{name:{NAME}}{shown}{more:25}{'' if rate is None else f'{rate:7.1f}'}".rstrip()
+    last = climbed.of(name, which)[-1]
+    memory = f"{last.memory / 2**20:.0f}" if has_memory(climbed) else ""
+    speed = f"{last.of_base:.2f}" if last.of_base else ""
+    return (
+        f"{name:{NAME}}{shown}{memory:>8}{_number(last.rate):>9}{speed:>7}{'' if rate is None else f'{rate:7.1f}'}"
+    ).rstrip()
+
+
+def has_memory(climbed: Climb) -> bool:
+    return any(cell.memory for cell in climbed.cells)
 
 
 def width(climbed: Climb) -> int:
-    return min(COLUMN, (100 - NAME - 32) // max(len(climbed.lengths), 1))
+    return min(COLUMN, (100 - NAME - 31) // max(len(climbed.sizes), 1))
 
 
 def notes(climbed: Climb) -> Iterator[str]:
-    """What failed and what was left out, each variant once for each reason."""
+    """What failed and what was left out; rungs with the same reason at the same sizes share a note."""
     for state, word in ((FAILED, "not right, so not timed"), (SKIPPED, "left out")):
-        told: dict[tuple[str, str], list[int]] = {}
+        sizes: dict[tuple[str, str], list[int]] = {}
         for cell in climbed.cells:
-            if cell.state == state and cell.which == PASSES[0] and not cell.why.startswith("failed at"):
-                told.setdefault((cell.variant, cell.why), []).append(cell.tokens)
-        if told:
-            yield ""
-            yield f"{word}:"
-        for (name, why), lengths in told.items():
-            at = f"{lengths[0]}" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
-            yield f"  {name}, {at} tokens: {why}"
+            if cell.state == state and not cell.why.startswith("failed at"):
+                found = sizes.setdefault((cell.variant, cell.why), [])
+                found += [cell.size] * (cell.size not in found)
+        names: dict[tuple[str, str], list[str]] = {}
+        for (name, why), found in sizes.items():
+            at = f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+            names.setdefault((at, why), []).append(name)
+        if names:
+            yield from ("", f"{word}:")
+        for (at, why), named in names.items():
+            yield from textwrap.wrap(
+                f"{'; '.join(named)}, {at} {climbed.unit}: {why}", 96, initial_indent="  ", subsequent_indent="    "
+            )
 
 
 def as_json(climbs: Sequence[Climb], checked: Sequence[str]) -> str:

@@ -4,6 +4,8 @@ import os
 import stat
 from pathlib import Path
 
+from dojo.system.terminal import number
+
 MOST = 1 << 20  # bytes; the longest reference has 20 KB
 
 
@@ -29,7 +31,7 @@ def read_regular(path: Path, most: int = MOST) -> bytes:
     """The content of a regular file. Raises NotRegular, and OSError as opening a file does."""
     about = _regular(path)
     if about.st_size > most:
-        raise NotRegular(f"{path.name} has {about.st_size:,} bytes, more than {most:,}")
+        raise NotRegular(f"{path.name} has {number(about.st_size)} bytes, more than {number(most)}")
     # Between the look and the opening it may have become a pipe, which would make this wait.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     with open(handle, "rb") as file:

@@ -108,6 +108,7 @@ class Run:
     def unloadable(self, why: str) -> DojoError:
         """What to raise where its checkpoint cannot be used: without it, the run can begin again."""
         path = store.shown(self.checkpoint)
+        why = why.replace(f"{self.checkpoint} ", "it ")
         return DojoError(f"{path} {why}. Remove it, and `{self.again}` begins this run again.")
 
     def note(self, about: dict[str, Any]) -> None:
@@ -179,7 +180,8 @@ def latest(name: str = "", kinds: Collection[str] = (TRAIN,), first: str = "dojo
     if not names:
         raise UsageProblem(f"there is no run to go on with: begin with `{first}`.")
     if name and name not in names:
-        raise UsageProblem(f"there is no run '{name}', only {', '.join(reversed(names))}.")
+        others = ", ".join(reversed(names))
+        raise UsageProblem(f"there is no run '{name}', only {others}. To have another, begin with `{first}`.")
     return Run(name or names[-1])
 
 

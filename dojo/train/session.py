@@ -82,8 +82,7 @@ class Session:
                     self.run.checkpoint, self.model, self.optimizer, self.learned.generator
                 )
             except Exception as error:  # of a damaged file a learner's own function may make anything
-                why = saved.why(error).replace(str(self.run.checkpoint), "it")
-                raise self.run.unloadable(f"cannot be loaded: {why}") from None
+                raise self.run.unloadable(f"cannot be loaded: {saved.why(error)}") from None
             if type(self.start) is not int or not 0 <= self.start <= self.total or not self._remembers():
                 raise self.run.unloadable("is damaged: it does not fit the run")
         try:

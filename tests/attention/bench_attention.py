@@ -9,13 +9,12 @@ pytest-benchmark.
 import pytest
 import torch
 
-from dojo.ladder import classes
-from dojo.ladder.checks import checks
-from dojo.ladder.gate import NotRight, check, truth
-from dojo.ladder.ladder import FAILED, SHAPES, climb, lengths_for
+from dojo.ladder.attention import SHAPES
+from dojo.ladder.attention_gate import check, truth
+from dojo.ladder.attention_rungs import Fused, FusedMask, Size, deal
+from dojo.ladder.ladder import NotRight
 from dojo.ladder.measuring import has_bfloat16
-from dojo.ladder.table import table
-from dojo.ladder.variants import Fused, FusedMask, Size, deal, variants
+from tests.support import climbed_and_checked
 
 NO_CUDA = "there is no CUDA here"
 
@@ -50,34 +49,8 @@ def test_a_mask_the_wrong_way_round_does_not_pass_the_gate(device, dtype):
 
 
 @pytest.mark.parametrize(("device", "dtype"), [*places()])
-@pytest.mark.parametrize(("heads", "head_dim"), SHAPES, ids=lambda number: str(number))
-def test_the_ladder(device, dtype, heads, head_dim, benchmark, capsys, request):
-    quick = request.config.getoption("--quick")
-    if quick and (heads, head_dim) != SHAPES[0]:
+@pytest.mark.parametrize("number", range(len(SHAPES)), ids=lambda number: "{}x{}".format(*SHAPES[number]))
+def test_the_ladder(device, dtype, number, benchmark, capsys, request):
+    if request.config.getoption("--quick") and number:
         pytest.skip("one shape is enough for a quick run")
-    climbs = []
-
-    def once():
-        climbs.append(
-            climb(
-                variants(classes.reference()),
-                device=device,
-                dtype=dtype,
-                heads=heads,
-                head_dim=head_dim,
-                batch=1 if device == "cpu" else 4,
-                lengths=lengths_for(device, quick),
-                budget=0.6 if quick else 3.0,
-            )
-        )
-
-    benchmark.pedantic(once, rounds=1)
-    [climbed] = climbs
-    found = checks(climbed)
-    benchmark.extra_info.update(climbed.as_data() | {"checks": [str(each) for each in found]})
-    with capsys.disabled():
-        print("", *table(climbed), "", *found, sep="\n")
-    wrong = [f"{cell.variant} at {cell.tokens}: {cell.why}" for cell in climbed.cells if cell.state == FAILED]
-    assert not wrong, "; ".join(wrong)
-    fell = [str(each) for each in found if not each.holds]
-    assert not fell, "; ".join(fell)
+    climbed_and_checked("attention", number, benchmark, capsys, request, device=device, dtype=str(dtype)[6:])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from dojo.ladder.measuring import in_turn, peak_of
+from dojo.ladder.measuring import Step, in_turn, median, peak_of
 from tests.support import close, numbers
 
 transformers = pytest.importorskip("transformers", reason="the GPT is compared with transformers, which is not there")
@@ -163,11 +163,11 @@ def test_the_gpt_beside_that_of_transformers(size, benchmark, capsys, request):
         for what, (tokens, functions) in passes.items():
             for model in models.values():
                 model.train(what == "training step")
-            for function in functions.values():
-                function()
-            seconds = in_turn(functions, "cpu", budget=5.0 if quick else 12.0)
-            for name, function in functions.items():
-                memory = peak_of(function, "cpu") if what != "generation" else 0
+            steps = {name: Step(function) for name, function in functions.items()}
+            rounds = in_turn(steps, "cpu", budget=5.0 if quick else 12.0)
+            seconds = {name: median(times) for name, times in rounds.items()}
+            for name, step in steps.items():
+                memory = peak_of(step, "cpu") if what != "generation" else 0
                 speeds[what, name] = 1 / seconds[name]
                 told = f"{seconds[name] * 1e3:9.1f} ms {tokens / seconds[name]:9.0f} tokens/s"
                 told += f" {memory / 2**20:7.0f} MiB" if memory else " " * 12

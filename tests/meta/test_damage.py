@@ -41,7 +41,7 @@ def _reference():
 
 
 def placed(folder):
-    """Runs live below a folder, and `.dojo` is told of it."""
+    """Runs live below a folder, and `.dojo` is theirs."""
     patch = pytest.MonkeyPatch()
     for module, name, value in ((store, "ROOT", folder), (store, "FOLDER", folder / ".dojo")):
         patch.setattr(module, name, value)
@@ -239,8 +239,8 @@ def tensors(change):
         with safe_open(path, framework="pt") as file:
             about = dict(file.metadata() or {})
         found = {name: one.clone() for name, one in found.items()}
-        path.unlink()
         changed = change(found, about)
+        path.unlink()
         found, about = changed if isinstance(changed, tuple) else (found, about)
         save_file(found, path, about)
 
@@ -266,7 +266,7 @@ CHECKPOINT = {
     "nan": tensors(lambda found, about: found[BIAS].fill_(float("nan"))),
     "infinite": tensors(lambda found, about: found[BIAS].fill_(float("inf"))),
 }
-SPOKEN = {"a tensor more": tensors(lambda found, about: found.update({"model.more": torch.zeros(1)}))}
+TOO_MUCH = {"a tensor more": tensors(lambda found, about: found.update({"model.more": torch.zeros(1)}))}
 RESUMED = {
     "no metadata": tensors(lambda found, about: (found, {"format": "pt"})),
     "metadata is no JSON": tensors(lambda found, about: (found, {"checkpoint": "{"})),
@@ -310,7 +310,7 @@ STUMBLES = table(
     ("story/tokenizer.json", EVERYWHERE | TOKENIZER, (speak,)),
     ("story/learned.npy", EVERYWHERE | ARRAY, (resume,)),
     ("story/held-out.npy", EVERYWHERE | ARRAY, (resume,)),
-    ("story/checkpoint.safetensors", EVERYWHERE | CHECKPOINT | SPOKEN, (speak,)),
+    ("story/checkpoint.safetensors", EVERYWHERE | CHECKPOINT | TOO_MUCH, (speak,)),
     (
         "story/checkpoint.safetensors",
         {name: damage for name, damage in EVERYWHERE.items() if name != "missing"} | CHECKPOINT | RESUMED,
@@ -325,9 +325,7 @@ def test_damage_is_told_with_the_file_and_the_way_on(folder, file, damage, use):
     with pytest.raises(DojoError) as caught:
         use("story")
     told = str(caught.value)
-    # A size in run.json can be right by itself, and not fit another file: that one is named.
-    named = [f".dojo/runs/{file}", "story has no checkpoint", "there is no run"]
-    assert any(name in told for name in [*named, *[".dojo/runs/story/"] * file.endswith("run.json")]), told
+    assert ".dojo/runs/story" in told or told.startswith(("story has no checkpoint", "there is no run")), told
     assert "`dojo train" in told, f"no way on in {told}"
     assert "\n" not in told
     assert len(told) < 300, told
@@ -362,7 +360,7 @@ def test_damage_of_a_fine_tuning_is_told_with_the_file_and_the_way_on(folder, fi
     with pytest.raises(DojoError) as caught:
         use("classify" if name == "story" else name)
     told = str(caught.value)
-    assert "`dojo " in told or ", only " in told, f"no way on in {told}"
+    assert "`dojo " in told, f"no way on in {told}"
     assert file in told or name in told or "there is no run" in told, told
     assert "\n" not in told
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dojo.ladder.variants import Fused, Rung, Size, Weights
+from dojo.ladder.attention_rungs import Fused, Rung, Size, Weights
+from dojo.ladder.ladder import NotRight
 
 # The largest difference that rounding explains, as a part of the largest number there is.
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -25,10 +26,6 @@ class Truth:
     grad: Tensor  # the gradient that comes in from above
     output: Tensor
     gradients: dict[str, Tensor]
-
-
-class NotRight(Exception):
-    """A variant does not give what attention gives. Says what differs, and by how much."""
 
 
 def truth(weights: Weights, size: Size, batch: int) -> Truth:

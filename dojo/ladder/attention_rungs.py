@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dojo.ladder.ladder import YOURS, Variant
 from dojo.ladder.tiled import tiled_attention
 
 INPUTS = "query", "key", "value"
@@ -241,40 +242,31 @@ class Wrapper(Rung):
         return found | _gradients_of_out(self.out)
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A rung by name. `quadratic` memory holds a number for every pair of tokens; `longest` spares a slow one."""
-
-    name: str
-    build: Callable[[Weights, Size], Rung]
-    quadratic: bool = True
-    longest: int | None = None
-    compiled: bool = False  # needs a compiler for the device, so it is tried on CUDA only
+FUSED, SPLIT = "fused, causal", "weight-split"
 
 
 def variants(reference: Any, own: Any = None) -> list[Variant]:
     """All rungs, the slowest first. `reference` is the module of attention/multihead, `own` a learner's class of it."""
+
+    def rung(name: str, build: Callable[..., Rung], *more: Any, **about: Any) -> Variant:
+        return Variant(name, lambda problem: build(problem.weights, problem.size, *more), **about)
+
     split, wrapper = reference.MultiHeadAttention, reference.MultiHeadAttentionWrapper
-    found = [
-        Variant("loop over positions", Loop, longest=512),
-        Variant("a head each (wrapper)", lambda weights, size: Wrapper(weights, size, wrapper)),
-        Variant("weight-split", lambda weights, size: WeightSplit(weights, size, split)),
-        Variant("fused projection", FusedProjection),
-        Variant("einsum", Einsum),
-        Variant("nn.MHA, with weights", lambda weights, size: TorchModule(weights, size, need_weights=True)),
-        Variant("nn.MHA, no weights", lambda weights, size: TorchModule(weights, size, need_weights=False)),
-        Variant("tiled", Tiled, quadratic=False),
-        Variant("fused, mask", FusedMask),
-        Variant(FUSED, Fused, quadratic=False),
-        Variant("weight-split, compiled", lambda w, size: WeightSplit(w, size, split).compiled(), compiled=True),
-        Variant("FlexAttention", Flex, quadratic=False, compiled=True),
+    return [
+        *([] if own is None else [rung(YOURS, WeightSplit, own)]),
+        rung("loop over positions", Loop, longest=512),
+        rung("a head each (wrapper)", Wrapper, wrapper),
+        rung(SPLIT, WeightSplit, split),
+        rung("fused projection", FusedProjection),
+        rung("einsum", Einsum),
+        rung("nn.MHA, with weights", TorchModule, True),
+        rung("nn.MHA, no weights", TorchModule, False),
+        rung("tiled", Tiled, quadratic=False),
+        rung("fused, mask", FusedMask),
+        rung(FUSED, Fused, quadratic=False),
+        rung("weight-split, compiled", lambda *about: WeightSplit(*about).compiled(), split, compiled=True),
+        rung("FlexAttention", Flex, quadratic=False, compiled=True),
     ]
-    if own is not None:
-        found.insert(0, Variant(YOURS, lambda weights, size: WeightSplit(weights, size, own)))
-    return found
-
-
-FUSED, YOURS, SPLIT = "fused, causal", "yours", "weight-split"
 
 
 def deal(size: Size, device: str, dtype: torch.dtype) -> Weights:

@@ -1,0 +1,89 @@
+"""The ladders of `dojo bench` by name, with a learner's own pieces on them wherever there are some."""
+
+from collections.abc import Callable
+from typing import Any
+
+from dojo.catalog.curriculum import find
+from dojo.ladder import classes
+from dojo.ladder.ladder import Ladder
+from dojo.learner.standing import is_done, unfinished
+
+ATTENTION, TOKENIZER, GENERATION = "attention", "tokenizer", "generation"
+NAMES = (ATTENTION, TOKENIZER, GENERATION)
+MULTIHEAD, TRAINING, ENCODING = "attention/multihead", "text/bpe_training", "text/bpe_tokenizer"
+MODEL, CONFIG, GENERATE = "gpt/model", "gpt/config", "gpt/generate"
+
+
+def ladders(
+    what: str,
+    device: str,
+    dtype: str = "float32",
+    batch: int | None = None,
+    quick: bool = False,
+    solutions: bool = True,
+) -> tuple[list[Ladder], list[str]]:
+    """The ladders of a name, and what there is to say about the learner's own rungs."""
+    told: list[str] = []
+
+    def own(address: str, attempt: Callable[[Any], object]) -> Any:
+        if solutions:
+            return None
+        kata, why = classes.own(address, attempt, unfinished(find(address)))
+        told.append(f"yours is not on the ladder: {why}" if why else f"on the ladder as yours: katas/{address}.py")
+        return kata
+
+    if what == ATTENTION:
+        return _attention(own, device, dtype, batch, quick), told
+    if what == TOKENIZER:
+        from dojo.ladder.tokenizer import Encoding, Training
+
+        trainer, encoder = classes.reference(TRAINING, ENCODING)
+        vocab = {byte: bytes([byte]) for byte in range(256)}
+        training = Training(trainer, own(TRAINING, lambda kata: kata.train_bpe("ab", 257)), quick=quick)
+        tokenizer = own(ENCODING, lambda kata: kata.BPETokenizer(vocab, []).encode("a"))
+        return [training, Encoding(encoder, tokenizer, quick=quick)], told
+    return [_generation(own, device, quick)], told
+
+
+def _attention(own: Any, device: str, dtype: str, batch: int | None, quick: bool) -> list[Ladder]:
+    import torch
+
+    from dojo.ladder.attention import SHAPES, Attention, lengths_for
+
+    [reference] = classes.reference(MULTIHEAD)
+    kata = own(MULTIHEAD, lambda kata: kata.MultiHeadAttention(2, 2, 1, 0.0, 1))
+    return [
+        Attention(
+            reference,
+            kata and kata.MultiHeadAttention,
+            device=device,
+            dtype=getattr(torch, dtype),
+            heads=heads,
+            head_dim=head_dim,
+            batch=batch or (1 if device == "cpu" else 4),
+            lengths=lengths_for(device, quick),
+        )
+        for heads, head_dim in SHAPES[: 1 if quick else None]
+    ]
+
+
+def _generation(own: Any, device: str, quick: bool) -> Ladder:
+    """Own generation works with the own model where that is green, and else with the reference's."""
+    import torch
+    from torch import nn
+
+    from dojo.ladder.generation import Generation, Katas
+
+    def katas(model: Any, config: Any, generate: Any) -> Katas:
+        return Katas(model.GPTModel, config.GPTConfig, generate.generate_greedy)
+
+    model, config, generate = classes.reference(MODEL, CONFIG, GENERATE)
+    mine = own(
+        GENERATE, lambda kata: kata.generate_greedy(nn.Embedding(2, 2), torch.zeros(1, 1, dtype=torch.long), 1, 2)
+    )
+    if mine is None:
+        return Generation(katas(model, config, generate), device=device, quick=quick)
+    my_model = own(MODEL, lambda kata: kata.GPTModel) if is_done(find(MODEL)) else None
+    return Generation(
+        katas(model, config, generate), katas(my_model or model, config, mine), device=device, quick=quick
+    )
