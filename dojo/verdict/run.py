@@ -46,7 +46,7 @@ class Verdict:
     @property
     def wanted(self) -> dict[str, str]:
         """The marks of the clauses that decide the outcome."""
-        return self.clauses if self.tiers == FURTHER else self.core
+        return self.core | self.further if self.tiers == FURTHER else self.core
 
     @property
     def core(self) -> dict[str, str]:

@@ -45,7 +45,7 @@ def test_a_kata_goes_through_its_states(toys):
     toys.write("katas/toys/doubling.py", DOUBLING.replace("\n", "\r\n"))
     assert states(toys)[0]["doubling"] == "green", "other line ends are no edit"
     toys.write("katas/toys/doubling.py", DOUBLING.replace("number + number", "number"))
-    assert states(toys)[0]["doubling"] == "in progress"
+    assert states(toys)[0]["doubling"] == "edited"
     toys.run("dojo", "test", "doubling")
     assert states(toys) == ({"doubling": "in progress", "quadrupling": "not started"}, "dojo test doubling")
     toys.path("katas/toys/doubling.py").unlink()
@@ -82,7 +82,7 @@ def test_tests_that_changed_ask_for_a_new_verdict(toys):
     toys.write("katas/toys/doubling.py", DOUBLING)
     toys.run("dojo", "test", "doubling")
     toys.write("tests/toys/test_doubling.py", toys.read("tests/toys/test_doubling.py") + "\n")
-    assert states(toys)[0]["doubling"] == "in progress"
+    assert states(toys)[0]["doubling"] == "edited"
 
 
 def test_a_stub_that_was_tested_is_still_not_started(toys):
