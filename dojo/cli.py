@@ -15,6 +15,7 @@ from dojo import ROOT
 from dojo.catalog.curriculum import Kata, NoCurriculum, UnknownKata, find, katas, short
 from dojo.errors import DojoError, UsageProblem
 from dojo.exits import Exit
+from dojo.learner import store
 from dojo.system import packages, terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -263,6 +264,8 @@ def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
 def dojo(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand != "doctor" and not ctx.resilient_parsing:
         warn_of_another_clone()
+    if not ctx.resilient_parsing:
+        store.sweep()
     if ctx.invoked_subcommand is None:
         from dojo.commands import the_map
 

@@ -101,6 +101,31 @@ def test_backups_are_all_kept_the_newest_first(folder):
     assert store.kept("text/other") == []
 
 
+def test_a_backup_comes_after_all_others_whatever_the_clock_says(folder, monkeypatch):
+    store.keep("text/toy", b"one")
+    monkeypatch.setattr(time, "time_ns", lambda: 5)
+    store.keep("text/other", b"two")
+    store.keep("text/toy", b"three")
+    (folder / "text" / "toy" / "backups" / "mine.py").write_bytes(b"of somebody else")
+    (folder / "text" / "toy" / "backups" / "9-9.py").mkdir()
+    assert [path.read_bytes() for path in store.kept("text/toy")] == [b"three", b"one"]
+    assert store.number(store.kept("text/other")[0]) < store.number(store.kept("text/toy")[0])
+
+
+def test_what_a_killed_process_has_left_is_removed_and_nothing_else(folder, monkeypatch):
+    left = [".verdict.json.99.abc_.tmp", ".causal.py.99.x.tmp"]
+    others = [".causal.py.1.x.tmp", ".mine.tmp", "causal.py.99.x.tmp"]
+    places = [folder, folder / "text" / "toy", folder / "text" / "toy" / "backups", folder.parent / "katas" / "text"]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in left + others:
+            (place / name).touch()
+    monkeypatch.setattr(store, "gone", lambda process: process == 99)
+    store.sweep()
+    for place in places:
+        assert sorted(path.name for path in place.iterdir() if path.is_file()) == sorted(others)
+
+
 def test_replacing_keeps_the_permissions(folder):
     path = folder.parent / "kata.py"
     path.write_bytes(b"old")
