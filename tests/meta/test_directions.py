@@ -12,8 +12,8 @@ DOJO = ROOT / "dojo"
 LAYERS = (
     {"catalog", "system", "datasets"},
     {"learner", "serving"},
-    {"verdict", "update"},
-    {"watch", "check", "ladder", "train"},
+    {"verdict", "update", "ladder"},
+    {"watch", "check", "train"},
     {"finetune", "look"},
     {"commands"},
 )
