@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--solutions", action="store_true", help="test the reference in solutions/")
     group.addoption("--borrow", metavar="KATA,...", default="", help="take these katas from the reference")
     group.addoption("--mistake", metavar="KATA:NAME", default="", help="test the reference with a known mistake in it")
+    group.addoption("--instead", metavar="KATA:FILE", default="", help="test this file in the place of the kata's")
     group.addoption("--quick", action="store_true", help="benchmarks: short lengths only")
     group.addoption("--hollow", action="store_true", help="test the reference with every public result zeroed")
 
@@ -63,6 +64,9 @@ def asked_for(config: pytest.Config) -> dict[str, str]:
     try:
         for name in filter(None, config.getoption("borrow").split(",")):
             rooms[find(name.strip()).address] = "solutions"
+        if config.getoption("instead"):
+            name, _, file = config.getoption("instead").partition(":")
+            rooms[find(name).address] = f"file:{file}"
         if config.getoption("mistake"):
             name, _, mistake = config.getoption("mistake").partition(":")
             address = find(name).address
@@ -80,6 +84,7 @@ def register_profiles() -> None:
     """Hypothesis's profiles: learner is the default, ci draws more, matrix only asks whether a test fails."""
     try:
         from hypothesis import HealthCheck, Phase, settings
+        from hypothesis.errors import InvalidArgument
     except ImportError:  # benchmarks run without it
         return
     quiet: dict[str, Any] = {
@@ -94,4 +99,9 @@ def register_profiles() -> None:
     settings.register_profile("learner", max_examples=25, phases=shrunk, **quiet)
     settings.register_profile("ci", max_examples=200, phases=shrunk, **quiet)
     settings.register_profile("matrix", max_examples=25, phases=found, **quiet)
-    settings.load_profile(os.environ.get("KATA_PROFILE", "learner"))
+    try:
+        settings.load_profile(os.environ.get("KATA_PROFILE", "learner"))
+    except InvalidArgument:
+        raise pytest.UsageError(
+            f"KATA_PROFILE is {os.environ['KATA_PROFILE']!r}: there are learner, ci, matrix"
+        ) from None

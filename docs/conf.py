@@ -5,7 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dojo.catalog.curriculum import katas, parts
+from docutils import nodes
+
+from docs import pages
 
 project = "LLM Katas"
 copyright = "the LLM Katas contributors"
@@ -27,14 +29,18 @@ pygments_dark_style = "native"
 
 
 def setup(app):
-    app.connect("source-read", list_katas)
+    app.connect("source-read", complete)
+    app.connect("doctree-resolved", draw_inline)
 
 
-def list_katas(app, page, source):
-    """Where an index says so, list the parts, or the katas of its part, in the order of katas/curriculum.toml."""
-    if page.rpartition("/")[2] != "index":
-        return
-    part = page.removesuffix("/index")
-    names = [f"{part}/index" for part in parts()] if page == "index" else [k.name for k in katas() if k.part == part]
-    toctree = "\n".join(["```{toctree}", ":maxdepth: 2", ":titlesonly:", "", *names, "```"])
-    source[0] = source[0].replace("<!-- katas -->", toctree)
+def complete(app, page, source):
+    """Put lists of katas and clauses where the pages name them."""
+    source[0] = pages.complete(page, source[0])
+
+
+def draw_inline(app, tree, page):
+    """Take each figure into the page itself: its text can then be selected and read aloud, and it follows the theme."""
+    for image in list(tree.findall(nodes.image)) if app.builder.format == "html" else []:
+        path = Path(app.srcdir) / image["uri"]
+        if path.suffix == ".svg":
+            image.replace_self(nodes.raw("", pages.inline(path, image.get("alt", "")), format="html"))

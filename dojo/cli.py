@@ -28,7 +28,12 @@ COMMANDS = {
     "open": "Open a kata in your editor.",
     "reset": "Write the stub again; --undo brings your file back.",
     "diff": "Compare your code with the reference.",
+    "hunt": "Hide one edit in a copy of your own green code, and find it.",
+    "next": "Show the kata to go on with.",
+    "status": "Show where you stand, as `dojo` alone does.",
+    "list": "Show every kata.",
     "report": "Test every kata that is begun, and tell where you stand.",
+    "group": "Make one table of the reports that a study group shares.",
     "train": "Train a GPT made of your own pieces on a text.",
     "generate": "Let a model that you have trained go on with a text.",
     "look": "Draw what a model does with a text: where its heads look, what its layers would say.",
@@ -38,14 +43,16 @@ COMMANDS = {
     "update": "Take a release's new katas, docstrings and tests; what you wrote stays.",
     "doctor": "Check the installation, and say how to fix it.",
     "completion": "Print a shell's completion script.",
+    "help": "Show what a command does.",
 }
 
 HELP = """Write GPT piece by piece: each kata is a stub, a specification and tests.
 
 `dojo` alone shows the map and what to do next.
 
-KATA is an address (attention/causal), its last word (causal), or the beginning of either, as long as it is clear. Where
-KATA may be left out, the next kata on the map is meant.
+KATA is an address (attention/causal), its last word (causal), or the beginning of either, as long as it is clear.
+Without KATA, the file is meant that you saved last and that its last verdict does not know; if there is none, the next
+kata on the map.
 """
 EXIT_CODES = """\b
 Exit codes:
@@ -179,17 +186,20 @@ def _flush() -> None:
 
 
 def kata_argument() -> Callable[[Command], Command]:
-    """The KATA of a command; left out where it may be, it is the next kata on the map."""
+    """The KATA of a command; where it is left out, it is the one that `next_of` chooses."""
 
     def chosen(ctx: click.Context, param: click.Parameter, value: Kata | None) -> Kata | None:
         if value is not None or ctx.resilient_parsing:
             return value
-        from dojo.learner.standing import next_of, standings
+        from dojo.learner.standing import UNDER_WAY, next_of, standings
 
-        upcoming = next_of(standings())
-        if upcoming is None:
+        one = next_of(standings())
+        if one is None:
             raise click.UsageError("every kata is done: name the one you mean.", ctx)
-        return upcoming.kata
+        if not ctx.params.get("as_json"):
+            why = "saved last" if one.state in UNDER_WAY else "the next on the map"
+            terminal.say((f"{short(one.kata)}: {why}", "dim"), to_stderr=True)
+        return one.kata
 
     return click.argument("kata", type=KataName(), required=False, callback=chosen)
 

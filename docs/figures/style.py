@@ -1,7 +1,8 @@
 """The house style of the figures, and the one way to write them: the same bytes on every run.
 
-A figure is drawn on an opaque, soft card, so that it reads the same on a light page and on a dark one. Text becomes
-outlines of the font that comes with matplotlib, so that no reader's fonts move it. A script looks like this:
+A file has an opaque, soft card, which a dark system shows inverted, so that it is legible wherever it is shown. The
+pages take the drawing without its card (docs/pages.py). Text stays text: it can be selected, searched and read
+aloud; the fonts named here have the widths that matplotlib reckons with. A script looks like this:
 
     def draw() -> Figure:
         figure, axes = panel(6, 2)
@@ -24,6 +25,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.text import Text
 
 CARD = "#f6f3ec"
 INK = "#2b2a33"
@@ -33,8 +37,11 @@ COOL = "#3d6fa5"
 WARM = "#e0a458"
 HIDDEN = "#e4dfd3"  # a place that takes no part
 
+FONTS = "'DejaVu Sans', Verdana, sans-serif"
+DARK = "<style>@media (prefers-color-scheme: dark) { svg { filter: invert(1) hue-rotate(180deg) } }</style>"
+
 _SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": ["DejaVu Sans"],
     "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": FAINT,
@@ -43,7 +50,7 @@ _SETTINGS: dict[Any, Any] = {
     "xtick.color": FAINT,
     "ytick.color": FAINT,
     "lines.linewidth": 2,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "svg.hashsalt": "llm-katas",
 }
 matplotlib.rcdefaults()  # a reader's own matplotlibrc changes nothing
@@ -89,17 +96,29 @@ def cell(
     axes.text(x + width / 2, y + height / 2, text, **style)
 
 
-def svg(figure: Figure) -> str:
-    """The figure as SVG, without a date, a version or anything else that hangs on the run or the machine."""
+def screen(ansi: str, columns: int, title: str) -> str:
+    """A picture of a terminal as SVG, from what a command printed in colour."""
+    console = Console(record=True, width=columns, file=io.StringIO(), color_system="truecolor", force_terminal=True)
+    console.print(Text.from_ansi(ansi.rstrip("\n")), soft_wrap=True)
+    plain = re.sub(r"@font-face {{.*?}}\s*(?=\.|@)", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    plain = plain.replace("Fira Code, monospace", "Menlo, Consolas, DejaVu Sans Mono, monospace")
+    return console.export_svg(title=title, code_format=plain, unique_id=re.sub(r"\W+", "-", title))
+
+
+def svg(figure: Figure | str) -> str:
+    """The figure as SVG, without a date, a version or anything else that depends on the run or the machine."""
+    if isinstance(figure, str):
+        return "\n".join(line.rstrip() for line in figure.splitlines()) + "\n"
     drawn = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(drawn, format="svg", metadata=nothing)
     # The last digits differ between processors; no eye sees a ten-thousandth of a point.
     rounded = re.sub(r"-?\d+\.\d{5,}", lambda found: f"{round(float(found[0]), 4) + 0.0:g}", drawn.getvalue())
-    return "\n".join(line.rstrip() for line in rounded.splitlines()) + "\n"
+    styled = rounded.replace("'DejaVu Sans'", FONTS).replace("<defs>", f"<defs>{DARK}", 1)
+    return "\n".join(line.rstrip() for line in styled.splitlines()) + "\n"
 
 
-def save(figure: Figure, address: str) -> None:
+def save(figure: Figure | str, address: str) -> None:
     """Write the figure where the page of the same address shows it: docs/figures/<address>.svg."""
     path = Path(__file__).parent / f"{address}.svg"
     path.write_text(svg(figure), encoding="utf-8", newline="\n")

@@ -1,3 +1,3 @@
 """What a maintainer checks with `python -m dojo.check NAME`, which is what tox calls."""
 
-__all__: list[str] = []
+__all__ = ["mutants"]

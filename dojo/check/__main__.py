@@ -11,7 +11,9 @@ CHECKS = {
     "mistakes": "every mistake fails its clause, every test is failed by a mistake, drawn mutants die",
     "hollow": "on the reference with every result zeroed no kata is green",
     "figures": "every figure is what its script draws",
-    "readme": "the map in README.md is what katas/curriculum.toml lists",
+    "readme": "the map in README.md is what katas/curriculum.toml lists, the address to clone that of pyproject.toml",
+    "groups": "the schedules of docs/groups/ are what the curriculum gives, and every question has an answer",
+    "release": "the version is the same everywhere, and the changelog has its notes",
     "benchmarks": "what is timed is right first, and the ratios hold",
 }
 

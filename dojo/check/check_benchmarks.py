@@ -21,7 +21,7 @@ def main(argv: list[str]) -> int:
         print("none of these katas has a benchmark")
         return 0
     sys.stdout.flush()
-    return int(pytest.main([*map(str, files), "--solutions", "-s", *more]))
+    return int(pytest.main([*map(str, files), "-p", "benchmark", "--solutions", "-s", *more]))
 
 
 def of_part(part: str) -> Path:

@@ -1,26 +1,33 @@
-"""The map in README.md is what katas/curriculum.toml lists."""
+"""The map in README.md is what katas/curriculum.toml lists, and the address to clone is that of pyproject.toml."""
 
 import argparse
 import re
+import tomllib
 
 from dojo import ROOT
 from dojo.catalog.curriculum import katas
 
 README = ROOT / "README.md"
+CLONED = (README, ROOT / "docs" / "install.md")
+CLONE = re.compile(r"(?<=git clone )\S+")
 MAP = re.compile(r"(?<=\|---\|---\|---\|---\|\n)(\| (?:› )?\[.*\n)+")
 
 
 def main(argv: list[str]) -> int:
     arguments = argparse.ArgumentParser(prog="python -m dojo.check readme", description=__doc__)
-    arguments.add_argument("--write", action="store_true", help="write the map instead of comparing it")
-    was = README.read_text(encoding="utf-8")
-    now = MAP.sub(lambda _: rows(), was, count=1)
-    if arguments.parse_args(argv).write:
-        README.write_text(now, encoding="utf-8", newline="\n")
-    elif now != was:
-        print("README.md has another map than katas/curriculum.toml: python -m dojo.check readme --write")
-        return 1
-    return 0
+    arguments.add_argument("--write", action="store_true", help="write them instead of comparing them")
+    write, stale = arguments.parse_args(argv).write, 0
+    address = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    for page in CLONED:
+        was = page.read_text(encoding="utf-8")
+        now = CLONE.sub(lambda _: address, MAP.sub(lambda _: rows(), was, count=1))
+        if write:
+            page.write_text(now, encoding="utf-8", newline="\n")
+        elif now != was:
+            stale = 1
+            name = page.relative_to(ROOT).as_posix()
+            print(f"{name} has another map or another address: python -m dojo.check readme --write")
+    return stale
 
 
 def rows() -> str:

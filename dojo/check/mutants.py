@@ -45,43 +45,34 @@ def drawn(source: str, most: int | None = None) -> list[Mutant]:
 
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a source, in the order of its lines; two that read the same are one."""
-    tree = ast.parse(source)
-    plain, seen = ast.unparse(tree), set()
-    for path, statement in statements(tree):
-        for change in changes(statement):
-            mutated = copy.deepcopy(tree)
-            body, index = at(mutated, path)
-            body[index] = after = change(copy.deepcopy(statement))
-            ast.fix_missing_locations(mutated)
-            text = ast.unparse(mutated)
-            if text != plain and text not in seen:
-                seen.add(text)
-                yield Mutant(text + "\n", statement.lineno, header(statement), header(after))
+    tops = [ast.Module([top], []) for top in ast.parse(source).body]
+    texts = [ast.unparse(top) for top in tops]
+    for number, top in enumerate(tops):
+        seen = {texts[number]}
+        for body, index in places(top):
+            statement = body[index]
+            for change in changes(statement):
+                body[index] = after = ast.fix_missing_locations(change(copy.deepcopy(statement)))
+                text = ast.unparse(top)
+                body[index] = statement
+                if text not in seen:
+                    seen.add(text)
+                    whole = "\n\n".join([*texts[:number], text, *texts[number + 1 :]])
+                    yield Mutant(whole + "\n", statement.lineno, header(statement), header(after))
 
 
-Path = tuple[tuple[str, int], ...]
 # Syntax trees are changed by the kind of their nodes, which no type checker follows.
 Change = Callable[[Any], Any]
 
 
-def statements(tree: ast.AST, path: Path = ()) -> Iterator[tuple[Path, ast.stmt]]:
-    """Every statement that may change, with the way to it: the names of the bodies and the places in them."""
+def places(tree: ast.AST) -> Iterator[tuple[list[ast.stmt], int]]:
+    """Every statement that may change: the body that holds it, and its place in it."""
     for field in ("body", "orelse", "finalbody"):
-        body = getattr(tree, field, None)
+        body: Any = getattr(tree, field, None)
         for index, child in enumerate(body if isinstance(body, list) else []):
-            here = (*path, (field, index))
             if not is_docstring(child) and not isinstance(child, ast.Import | ast.ImportFrom | ast.ClassDef):
-                yield here, child
-            yield from statements(child, here)
-
-
-def at(tree: ast.Module, path: Path) -> tuple[list[ast.stmt], int]:
-    """The body that holds the statement at the end of a path, and its place in it."""
-    node: ast.AST = tree
-    for field, index in path[:-1]:
-        node = getattr(node, field)[index]
-    field, index = path[-1]
-    return getattr(node, field), index
+                yield body, index
+            yield from places(child)
 
 
 def changes(statement: ast.stmt) -> Iterator[Change]:

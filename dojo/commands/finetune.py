@@ -1,7 +1,6 @@
 """`dojo finetune`: a model that you have trained learns to tell wanted messages from unwanted ones."""
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,14 @@ import click
 
 from dojo import ROOT
 from dojo.cli import Command, all_of
+from dojo.commands.numbers import Finite
+from dojo.commands.train import NOT_RESUMED, slower
 from dojo.datasets.messages import Message, read_messages, split
 from dojo.exits import Exit
-from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LORA, Recipe
+from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LORA, Recipe, misfit
 from dojo.learner import store
 from dojo.system import devices, terminal
+from dojo.train.teaching import LARGEST
 
 MESSAGES = ROOT / "data" / "messages.tsv"
 Parts = tuple[list[Message], list[Message], list[Message]]  # to learn from, to watch, and held out
@@ -39,13 +41,13 @@ def common() -> Callable[[Command], Command]:
         click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Messages; data/messages.tsv."),
         click.option("--epochs", type=click.IntRange(1), help="How often the messages are gone through."),
         click.option("--batch-size", type=click.IntRange(1), help="Messages in a step; 16."),
-        click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The peak of its schedule."),
-        click.option("--seed", type=int, help="Of the new weights, the order and the dropout; 123."),
+        click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule."),
+        click.option(
+            "--seed", type=click.IntRange(0, LARGEST), help="Of the new weights, the order and the dropout; 123."
+        ),
         click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
         click.option("--name", default="", help="What to call the result; left out, classify or lora."),
-        click.option(
-            "--save-every", type=click.FloatRange(0), default=10.0, metavar="S", help="Seconds between saves."
-        ),
+        click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves."),
         click.option("--resume", is_flag=True, help="Go on with the last one, or with that of --name."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
     )
@@ -62,7 +64,7 @@ def classify(**options: Any) -> int:
 @command.command(LORA)
 @common()
 @click.option("--rank", type=click.IntRange(1), help="The rank of the updates; 8.")
-@click.option("--alpha", type=click.FloatRange(0, min_open=True), help="The updates count alpha / rank; 16.")
+@click.option("--alpha", type=Finite(0, min_open=True), help="The updates count alpha / rank; 16.")
 def lora(**options: Any) -> int:
     """Train a new head, and low-rank updates of the queries and the values, beside weights that stay as they are."""
     return finetune(LORA, **options)
@@ -81,21 +83,39 @@ def finetune(
 ) -> int:
     """Fine-tune from a trained model to the end, or to Ctrl-C, and tell what came of it."""
     changes = {key: value for key, value in changes.items() if value is not None}
-    if resume and (base or data or changes):
-        raise click.UsageError("--resume goes on with what was begun: of the options only --name and --device fit it.")
+    if resume and (base or data or changes.keys() - {"learning_rate"}):
+        raise click.UsageError(NOT_RESUMED)
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.finetune.classifier import ADAPTER, KATAS, classifier, open_session
+    from dojo.finetune.classifier import ADAPTER, KATAS
     from dojo.train import opening, runs
 
     begun = runs.latest(name, (kind,), f"dojo finetune {kind}") if resume else None
-    about = begun.about() if begun else anew(kind, runs.latest(base), data or MESSAGES, changes)
+    about = begun.about(misfit) if begun else anew(kind, runs.latest(base), data or MESSAGES, changes)
+    if begun:
+        slower(begun, about["recipe"], changes.get("learning_rate"))
+        about.pop("diverged", None)
     parts = messages_of(about)
-    learned, watched, held_out = parts
-    recipe, from_run = Recipe.of_data(about["recipe"]), runs.latest(about["base"])
-    terminal.say((from_run.name, "bold"), f"  learns {about['data']}, SHA-256 {about['sha256'][:12]}...")
+    from_run = runs.latest(about["base"])
+    data_name, known_as = terminal.harmless(about["data"]), about["sha256"][:12]
+    terminal.say((from_run.name, "bold"), f"  learns {data_name}, SHA-256 {known_as}...")
+    if from_run.diverged:
+        terminal.say((f"{from_run.diverged}; this begins with its last save.", "yellow"))
     chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS, resume)
     opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
+    with devices.enough_memory("a smaller --batch-size takes less"):
+        session, made = prepared(begun, name or kind, from_run, about, parts, device)
+        terminal.say()
+        return train(session, made, about, parts, save_every)
+
+
+def prepared(begun: Any, name: str, from_run: Any, about: dict[str, Any], parts: Parts, device: str) -> tuple[Any, Any]:
+    """The session and the classifier of a fine-tuning, in a run that is there, or in a new one."""
+    from dojo.finetune.classifier import classifier, open_session
+    from dojo.train import opening, runs
+
+    learned, watched, held_out = parts
+    recipe = Recipe.of_data(about["recipe"])
     try:
         made = classifier(from_run, recipe, device)
     except ValueError as error:
@@ -104,20 +124,19 @@ def finetune(
     made.max_length = about["max_length"] = min(max(lengths), made.max_length)
     if cut := sum(length > made.max_length for length in lengths):
         terminal.say((f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "yellow"))
-    run = begun or runs.new(name or kind)
+    run = begun or runs.new(name)
     try:
-        run.note(about)
         session = open_session(run, made, recipe, learned, watched)
         opening.row("messages", f"{len(learned)} to learn from, {len(watched)} to watch, {len(held_out)} held out")
         opening.tell_model(session, share_of(made.model))
+        session.settle(about)
     except BaseException as error:
         if not begun:
-            shutil.rmtree(run.folder, ignore_errors=True)
+            run.discard()
         if isinstance(error, ValueError):
             raise click.ClickException(f"{store.shown(run.folder)}: {error}") from None
         raise
-    terminal.say()
-    return train(session, made, about, parts, save_every)
+    return session, made
 
 
 def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_every: float) -> int:

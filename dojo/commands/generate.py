@@ -8,6 +8,7 @@ import click
 
 from dojo.catalog import curriculum
 from dojo.cli import Command, all_of
+from dojo.commands.numbers import Finite
 from dojo.system import devices, terminal
 
 
@@ -44,6 +45,8 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
         f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
     )
     terminal.say((f"{found.name if found else weights}; {own}", "dim"), to_stderr=True)
+    if found and found.diverged:
+        terminal.say((f"{found.diverged}; this is its last save.", "yellow"), to_stderr=True)
     if weights:
         return saved.of_gpt2(weights, device), str(weights)
     assert found is not None
@@ -56,9 +59,9 @@ def testing(kata: curriculum.Kata) -> None:
 
 @click.command()
 @click.argument("prompt", default="")
-@click.option("--temperature", type=click.FloatRange(0), default=0.8, help="How daring: 0 is the likeliest; 0.8.")
+@click.option("--temperature", type=Finite(0), default=0.8, help="How daring: 0 is the likeliest; 0.8.")
 @click.option("--top-k", type=click.IntRange(1), help="Choose among the so many likeliest tokens.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Choose among those that sum to this.")
+@click.option("--top-p", type=Finite(0, 1, min_open=True), help="Choose among those that sum to this.")
 @click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; 200.")
 @click.option("--seed", type=int, help="The same seed says the same.")
 @model_options()

@@ -47,7 +47,7 @@ def command(kata: Kata, again: bool, reset: bool, as_json: bool) -> None:
         terminal.say(("more: ", "bold"), (f"dojo hint {name}", "bold cyan"))
     else:
         line = f"that is the last hint. The page has the figure and the reasons: docs/{kata.address}.md"
-        terminal.say((line, "dim"))
+        terminal.say_wrapped((line, "dim"))
     if unsaved:
         terminal.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
 

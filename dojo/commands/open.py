@@ -14,15 +14,24 @@ from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
 from dojo.cli import kata_argument
 from dojo.exits import Exit
+from dojo.notebook import template
 from dojo.system import terminal
+
+NOTEBOOKS = (["jupyter-lab"], ["jupyter-notebook"], ["code", str(ROOT), "--goto"])
 
 
 @click.command()
 @kata_argument()
 @click.option("--test", "which", flag_value="tests", help="Open its tests.")
 @click.option("--page", "which", flag_value="page", help="Open its page.")
-def command(kata: Kata, which: str | None) -> int | None:
-    """Open a kata's file: with $VISUAL or $EDITOR, with VS Code where it is installed, or as the system does it."""
+@click.option("--notebook", is_flag=True, help="Open it as a notebook, notebooks/PART-NAME.ipynb.")
+def command(kata: Kata, which: str | None, notebook: bool) -> int | None:
+    """Open a kata's file: with $VISUAL or $EDITOR, with VS Code where it is installed, or as the system does it.
+
+    A notebook is opened with JupyterLab, Jupyter Notebook or VS Code, whichever is there.
+    """
+    if notebook:
+        return open_notebook(kata, which)
     path: Path = getattr(kata, which or "stub")
     shown = path.relative_to(ROOT).as_posix()
     if not path.exists():
@@ -37,6 +46,20 @@ def command(kata: Kata, which: str | None) -> int | None:
         terminal.say(("no editor was found: set EDITOR to yours, or open the path above", "dim"), to_stderr=True)
     else:
         return start(words, path)
+    return None
+
+
+def open_notebook(kata: Kata, which: str | None) -> int | None:
+    """Write the kata's notebook, and open it where something on this machine can."""
+    if which is not None:
+        raise click.UsageError("--notebook does not go together with --test or --page.")
+    path = template.write(kata)
+    for program, *words in NOTEBOOKS:
+        if found := shutil.which(program):
+            return start([found, *words], path)
+    terminal.say(str(path))
+    told = "no JupyterLab, Jupyter Notebook or VS Code was found: docs/notebooks.md says how to install one"
+    terminal.say((told, "dim"), to_stderr=True)
     return None
 
 

@@ -10,6 +10,9 @@ from dojo.exits import Exit
 from dojo.learner import store
 from dojo.learner.standing import stub_text
 from dojo.system import terminal
+from dojo.system.files import read_regular
+
+LARGEST = 1 << 30  # bytes of a file that is put aside: whatever a learner may have written
 
 
 @click.command()
@@ -76,7 +79,7 @@ def last_reset() -> Kata:
 def content_of(kata: Kata) -> bytes | None:
     """The learner's file; None where there is none."""
     try:
-        return kata.stub.read_bytes()
+        return read_regular(kata.stub, LARGEST)
     except FileNotFoundError:
         return None
     except OSError as error:

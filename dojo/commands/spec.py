@@ -1,6 +1,7 @@
 """`dojo spec`: what a kata asks for, from the reference's docstrings, with the marks of the last verdict."""
 
 import ast
+import re
 import textwrap
 
 import click
@@ -10,6 +11,8 @@ from dojo.catalog.curriculum import Kata
 from dojo.cli import json_option, kata_argument
 from dojo.learner.standing import UNTESTED, fresh, last_verdict, stub_text
 from dojo.system import terminal
+
+APART = re.compile(r"[ *-]|[A-Z][A-Za-z ]*:( |$)")  # the beginning of a line that is no part of the paragraph above
 
 
 @click.command()
@@ -56,8 +59,9 @@ def tell(kata: Kata, stub: str, clauses: dict[str, str], marks: dict[str, str], 
                 terminal.say((indent + line, "bold"))
         tell_docstring(docstring, indent + ("    " if shown else ""), clauses, marks)
     terminal.say()
-    terminal.say(("yours: ", "bold"), f"katas/{kata.address}.py", dot, ("the why: ", "bold"), f"docs/{kata.address}.md")
-    terminal.say(("next: ", "bold"), (f"dojo test {curriculum.short(kata)}", "bold cyan"))
+    yours, why = f"katas/{kata.address}.py", f"docs/{kata.address}.md"
+    terminal.say_wrapped(("yours: ", "bold"), yours, dot, ("the why: ", "bold"), why)
+    terminal.say_wrapped(("next: ", "bold"), (f"dojo test {curriculum.short(kata)}", "bold cyan"))
 
 
 def definitions(stub: str) -> list[tuple[int, str, str]]:
@@ -80,12 +84,24 @@ def definitions(stub: str) -> list[tuple[int, str, str]]:
     return found
 
 
+def joined(text: str) -> list[str]:
+    """The lines of a docstring, those of a paragraph as one; what is indented, or begins with a label, stays apart."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        goes_on = lines and lines[-1] and not lines[-1].startswith(" ") and not lines[-1].endswith(":")
+        if goes_on and line and not APART.match(line):
+            lines[-1] += " " + line
+        else:
+            lines.append(line)
+    return lines
+
+
 def tell_docstring(text: str, indent: str, clauses: dict[str, str], marks: dict[str, str]) -> None:
-    """A docstring, wrapped to the screen, with the clauses in a column of their own."""
+    """A docstring, its paragraphs wrapped to the screen, with the clauses in a column of their own."""
     width = min(terminal.columns() - 1, 110)
     column = max(map(len, clauses), default=0) + 2
     in_clause = False
-    for line in text.splitlines():
+    for line in joined(text):
         words = line.split()
         if line.startswith("    ") and words and line[4] != " " and words[0] in clauses:
             slug, in_clause = words[0], True

@@ -11,32 +11,43 @@ from dojo import ROOT
 from dojo.catalog.curriculum import Kata, short
 from dojo.catalog.specification import clauses, core_clauses
 from dojo.cli import json_option, kata_argument
+from dojo.commands.numbers import Finite
 from dojo.exits import Exit
 from dojo.learner import store
 from dojo.learner.standing import GREEN, NOT_STARTED, RED, UNTESTED, standing, unfinished
 from dojo.system import terminal
 from dojo.verdict import command as commands
 from dojo.verdict import memory, render
-from dojo.verdict.command import FURTHER, OFFER, Request
+from dojo.verdict.command import CORE, FURTHER, OFFER, Request
 from dojo.verdict.run import Verdict, Watcher, run
 from dojo.verdict.supervision import Limits
 
 if TYPE_CHECKING:
     from rich.status import Status
 
+MOST_SECONDS = 7 * 86_400  # what systems can hold a process to is not without bounds
+
+
+def slugs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The clauses of a kata, for the shell's completion."""
+    kata = ctx.params.get("kata")
+    return [slug for slug in clauses(kata.address) if slug.startswith(incomplete)] if kata else []
+
 
 @click.command()
 @kata_argument()
+@click.option("--clause", metavar="SLUG", shell_complete=slugs, help="Test this clause alone; nothing is remembered.")
 @click.option("--further", is_flag=True, help="Test the further clauses too; the exit code is 0 only if all hold.")
 @click.option("--pdb", is_flag=True, help="Debug: pytest's own --pdb, at the first failure, without limits.")
 @click.option("--verbose", "-v", is_flag=True, help="Show every failure, and all that pytest prints.")
 @click.option("--borrow/--no-borrow", default=True, help="Whether unfinished prerequisites come from the reference.")
 @click.option("--solutions", is_flag=True, help="Test the reference and not your file; nothing is remembered.")
-@click.option("--time-limit", type=click.FloatRange(1), default=120, metavar="S", help="Seconds for the run; 120.")
+@click.option("--time-limit", type=Finite(1, MOST_SECONDS), default=120, metavar="S", help="Seconds for the run; 120.")
 @click.option("--memory-limit", type=click.IntRange(64), default=4096, metavar="MB", help="All its processes; 4096.")
 @json_option()
 def command(
     kata: Kata,
+    clause: str | None,
     further: bool,
     pdb: bool,
     verbose: bool,
@@ -53,7 +64,10 @@ def command(
     where there is no verdict.
     """
     borrowed = unfinished(kata) if borrow and not solutions else ()
-    request = Request(kata, borrowed, solutions, FURTHER if further else OFFER, verbose)
+    if clause is not None and clause not in clauses(kata.address):
+        raise click.UsageError(f"{short(kata)} has no clause '{clause}'. It has {', '.join(clauses(kata.address))}.")
+    tiers = CORE if clause else FURTHER if further else OFFER
+    request = Request(kata, borrowed, solutions, tiers, verbose, clause=clause or "")
     if pdb:
         if as_json:
             raise click.UsageError("--pdb is for people and --json for scripts: choose one.")
@@ -81,7 +95,7 @@ def not_started(kata: Kata, as_json: bool) -> int:
         terminal.say_json(as_data(Verdict(kata, outcome=RED, why=[f"{name} has no code yet"], clauses=marks)))
     else:
         text = f"not started: {name} has no code yet.   "
-        terminal.say(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
+        terminal.say_wrapped(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
     return Exit.NOT_YET
 
 
@@ -90,7 +104,8 @@ class Silent(Watcher):
 
     def __init__(self, request: Request) -> None:
         self.request, self.unsaved = request, ""
-        self.is_first = not request.solutions and memory.own_time(request.kata) is None
+        self.on_record = not request.solutions and not request.clause
+        self.is_first = self.on_record and memory.own_time(request.kata) is None
 
     def spinner(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -102,7 +117,7 @@ class Silent(Watcher):
 
     def remember(self, verdict: Verdict) -> None:
         """Keep the verdict, and what stands in the way of it."""
-        if not self.request.solutions:
+        if self.on_record:
             self.unsaved = remember(verdict)
 
 

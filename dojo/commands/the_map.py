@@ -1,43 +1,122 @@
-"""`dojo`: every kata on one screen, where you are, and what to do next."""
+"""`dojo`: where you are and what to do next, on one screen; `dojo list` shows every kata."""
 
+import textwrap
+from dataclasses import dataclass
 from typing import Any
 
 from dojo.catalog import curriculum
-from dojo.learner.standing import FINISHED, MISSING, UNDER_WAY, Standing, command_for, next_of, standings
+from dojo.learner.standing import (
+    COMPLETE,
+    DONE,
+    FINISHED,
+    MISSING,
+    NOT_STARTED,
+    STARTED,
+    UNDER_WAY,
+    Standing,
+    command_for,
+    next_of,
+    standings,
+)
 from dojo.system import terminal
 
-BAR, WORD, ROOM = 20, 12, 2
+BAR, WORD, ROOM = 20, 11, 2
 CLAUSES, BOOK, MINUTES = "clauses", "book", "min"
+Text = list[terminal.Part]  # of one line
 
 
-def show(as_json: bool) -> None:
-    """Print the map."""
+def show(as_json: bool, whole: bool = False) -> None:
+    """Print the map, folded to the height of the screen or whole."""
     found = standings()
     if as_json:
         terminal.say_json(as_data(found))
     else:
-        tell(found)
+        tell(found, whole)
 
 
-def tell(found: list[Standing]) -> None:
-    """The map on the screen."""
+def tell(found: list[Standing], whole: bool = False) -> None:
+    """The map on the screen. The bar and the next kata are on it, however low the screen is."""
+    upcoming = next_of(found)
+    above, below = head(found), terminal.flowed(what_next(upcoming), terminal.columns() - 1)
+    blank_and_prompt = 4
+    room = terminal.rows() - len(above) - len(below) - blank_and_prompt
+    parts = [Part(title, [one for one in found if one.kata.part == part]) for part, title in curriculum.parts().items()]
+    if not whole:
+        parts = fold(parts, upcoming, room)
+    if any(part.hidden for part in parts):
+        above[0].append(("   all: dojo list", "dim"))
+    widths = Widths([one for part in parts for one in part.shown])
+    table = [text for part in parts for text in part.lines(widths)]
+    screen: list[Text] = [*above, [], [(heading(widths), "dim")], *table, [], *below]
+    for text in screen:
+        terminal.say(*text)
+
+
+def head(found: list[Standing]) -> list[Text]:
+    """The name, the bar and how far the short route is."""
     done = sum(one.state in FINISHED for one in found)
-    filled = BAR * done // max(len(found), 1)
-    bar = (terminal.glyph("full") * filled, "green"), (terminal.glyph("empty") * (BAR - filled), "dim")
-    terminal.say(("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} green")
+    length = BAR if terminal.columns() >= 66 else BAR // 2
+    filled = length * done // max(len(found), 1)
+    bar = (terminal.glyph("full") * filled, "green"), (terminal.glyph("empty") * (length - filled), "dim")
+    lines: list[Text] = [[("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} green"]]
     if route := route_of(found):
-        for text in terminal.wrapped(route, terminal.columns() - 1):
-            terminal.say(text)
-    widths = Widths(found)
-    terminal.say()
-    terminal.say((heading(widths), "dim"))
-    for part, title in curriculum.parts().items():
-        terminal.say((title, "bold underline"))
-        for one in found:
-            if one.kata.part == part:
-                terminal.say(*line(one, widths))
-    terminal.say()
-    terminal.say(*what_next(next_of(found)))
+        lines += [[text] for text in terminal.wrapped(route, terminal.columns() - 1)]
+    return lines
+
+
+@dataclass
+class Part:
+    """A part of the curriculum on the map: its katas, and those of them that are shown."""
+
+    title: str
+    katas: list[Standing]
+
+    def __post_init__(self) -> None:
+        self.shown = self.katas
+
+    @property
+    def hidden(self) -> int:
+        return len(self.katas) - len(self.shown)
+
+    def lines(self, widths: "Widths") -> list[Text]:
+        if not self.shown:
+            return [self.folded()]
+        lines: list[Text] = [[(self.title, "bold underline")], *(line(one, widths) for one in self.shown)]
+        if self.hidden:
+            lines.append([(f"{' ' * widths.room}  {self.hidden} more", "dim")])
+        return lines
+
+    def folded(self) -> Text:
+        """The part in one line: how many of its katas are green, and how long the others take."""
+        left = [one for one in self.katas if one.state not in FINISHED]
+        states = {one.state for one in self.katas}
+        state = (
+            DONE if states <= {DONE} else COMPLETE if not left else STARTED if states - {NOT_STARTED} else NOT_STARTED
+        )
+        count = f"{len(self.katas) - len(left)} of {len(self.katas)} green"
+        time = f", {in_hours(left)} left" if left else ""
+        return [(f"{terminal.glyph(state)} {self.title}", terminal.STYLES[state]), (f"  {count}{time}", "dim")]
+
+
+def fold(parts: list[Part], upcoming: Standing | None, room: int) -> list[Part]:
+    """Show as many katas as there are lines: those of the next kata's part, then of the parts nearest to it."""
+    if sum(1 + len(part.katas) for part in parts) <= room:
+        return parts
+    places = [place for place, part in enumerate(parts) if upcoming in part.katas]
+    here = places[0] if places else len(parts)
+    left = room - len(parts)
+    for part in parts:
+        part.shown = []
+    for place in sorted(range(len(parts)), key=lambda place: (abs(place - here), -place)):
+        part = parts[place]
+        if len(part.katas) <= left and any(one.state not in FINISHED for one in part.katas):
+            part.shown = part.katas
+        elif place == here and upcoming:
+            most = max(left - 1, 1)
+            first = min(max(part.katas.index(upcoming) - most // 2, 0), len(part.katas) - most)
+            part.shown = part.katas[first : first + most]
+        left -= len(part.shown)
+    return parts
 
 
 def route_of(found: list[Standing]) -> str:
@@ -46,11 +125,15 @@ def route_of(found: list[Standing]) -> str:
     left = [one for one in route if one.state not in FINISHED]
     if not left:
         return ""
-    hours = max(round(sum(one.kata.minutes for one in left) / 60), 1)
     return (
         f"The short route ({terminal.glyph('route')}), from attention to a text that your own model writes: "
-        f"{len(route) - len(left)} of {len(route)} green, about {hours} hour{'' if hours == 1 else 's'} left."
+        f"{len(route) - len(left)} of {len(route)} green, {in_hours(left)} left."
     )
+
+
+def in_hours(left: list[Standing]) -> str:
+    hours = max(round(sum(one.kata.minutes for one in left) / 60), 1)
+    return f"about {hours} hour{'' if hours == 1 else 's'}"
 
 
 class Widths:
@@ -66,10 +149,11 @@ class Widths:
         self.title = max([0, *(len(one.kata.title) for one in found)])
         fixed = self.room + 2 + self.word + self.room + self.name + self.room + self.clauses
         space = terminal.columns() - 1 - fixed - self.room
-        least = min(self.title, 16)
-        if space - self.minutes - self.room < self.book + self.room + least:
+        if space - self.room < self.title:
+            space, self.word = space + self.word, 0
+        if space - self.minutes - self.room < self.book + self.room + self.title:
             self.minutes = 0
-        if space - self.book - self.room < least:
+        if space - self.book - self.room < self.title:
             self.book = 0
         space -= sum(width + self.room for width in (self.book, self.minutes) if width)
         self.title = min(self.title, space) if space >= 8 else 0
@@ -85,24 +169,28 @@ def heading(widths: Widths) -> str:
     return " " * widths.room + (" " * widths.room).join(columns).rstrip()
 
 
-def line(one: Standing, widths: Widths) -> list[terminal.Part]:
+def line(one: Standing, widths: Widths) -> Text:
     """One kata: sign and word of its state, name, title, clauses, section, minutes."""
     style, gap = terminal.STYLES[one.state], " " * widths.room
     before = f"{terminal.glyph('route') if one.kata.route else '':{widths.room}}"
-    parts: list[terminal.Part] = [
+    parts: Text = [
         before,
         (f"{terminal.glyph(one.state)} {one.state[: widths.word]:{widths.word}}", style),
         gap,
     ]
     parts += [(f"{curriculum.short(one.kata):{widths.name}}", "bold"), gap]
     if widths.title:
-        parts += [f"{terminal.cut(one.kata.title, widths.title):{widths.title}}", gap]
+        parts += [f"{short_title(one.kata.title, widths.title):{widths.title}}", gap]
     parts.append((f"{clauses_of(one):>{widths.clauses}}", "green" if one.state in FINISHED else ""))
     if widths.book:
         parts += [gap, (f"{book_of(one):{widths.book}}", "dim")]
     if widths.minutes:
         parts += [gap, (f"{minutes_of(one):>{widths.minutes}}", "dim")]
     return parts
+
+
+def short_title(title: str, width: int) -> str:
+    return textwrap.shorten(title, width, placeholder="...", break_on_hyphens=False)
 
 
 def clauses_of(one: Standing) -> str:
@@ -119,14 +207,14 @@ def minutes_of(one: Standing) -> str:
     return str(one.kata.minutes)
 
 
-def what_next(one: Standing | None) -> list[terminal.Part]:
+def what_next(one: Standing | None) -> Text:
     """The line that says what to type, and what for."""
     if one is None:
         return [("next: ", "bold"), "every kata is green. Train them on a text: ", ("dojo train", "bold cyan")]
     why = "your file is missing; this writes the stub again" if one.state == MISSING else ""
     if one.state not in UNDER_WAY:
         why = f"what to write in katas/{one.kata.address}.py"
-    parts: list[terminal.Part] = [("next: ", "bold"), (command_for(one), "bold cyan")]
+    parts: Text = [("next: ", "bold"), (command_for(one), "bold cyan")]
     return [*parts, (f"  ({why})", "dim")] if why else parts
 
 

@@ -1,9 +1,8 @@
 """`dojo train`: your own pieces learn a text."""
 
 import re
-import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,19 @@ from typing import Any
 import click
 
 from dojo.cli import Command, confirmed
+from dojo.commands.numbers import Finite
 from dojo.datasets import texts
 from dojo.datasets.texts import Text
 from dojo.exits import Exit
-from dojo.learner import store
 from dojo.system import devices, terminal
 from dojo.train.settings import GPT2, PRESETS, Settings
+from dojo.train.teaching import LARGEST
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
 ASK, OWN, BORROW = "ask", "own", "borrow"  # what to do about an own piece that would take very long
+NOT_RESUMED = (
+    "--resume goes on with what was begun: of the options only --name, --device and a smaller --learning-rate fit it."
+)
 SAMPLES = 4  # in a run
 SAMPLE_FROM = 500  # tokens of the held-out text in which their beginning is sought
 LEAST_VOCABULARY = 258  # the single bytes, one pair, and the end of a text
@@ -32,6 +35,7 @@ class Plan:
     name: str
     rooms: dict[str, str]
     about: dict[str, Any]
+    fresh: bool  # whether the run begins here
 
 
 def size(name: str, text: str) -> Callable[[Command], Command]:
@@ -50,12 +54,12 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @size("n_layers", "Blocks.")
 @size("batch_size", "Windows in a step.")
 @size("epochs", "How often the text is gone through.")
-@click.option("--drop-rate", type=click.FloatRange(0, 1), help="Dropout.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="The peak of its schedule.")
-@click.option("--seed", type=int, help="Of the weights, the order and the dropout; 123.")
+@click.option("--drop-rate", type=Finite(0, 1), help="Dropout.")
+@click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule.")
+@click.option("--seed", type=click.IntRange(0, LARGEST), help="Of the weights, the order and the dropout; 123.")
 @click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
 @click.option("--name", default="", help="What to call the run; left out, after its text.")
-@click.option("--save-every", type=click.FloatRange(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
+@click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
 @click.option("--resume", is_flag=True, help="Go on with the last run, or with that of --name.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 @click.option(
@@ -86,8 +90,8 @@ def command(
     In several processes: torchrun --nproc-per-node 2 -m dojo.train, with the same options.
     """
     changes = {key: value for key, value in changes.items() if value is not None}
-    if resume and (path or story or quick or preset or changes):
-        raise click.UsageError("--resume goes on with what was begun: of the options only --name and --device fit it.")
+    if resume and (path or story or quick or preset or changes.keys() - {"learning_rate"}):
+        raise click.UsageError(NOT_RESUMED)
     if path and (story or quick):
         raise click.UsageError("choose one text: --text, --story or --quick.")
     device = devices.chosen(device, ("cuda", "mps"))
@@ -99,9 +103,10 @@ def command(
         plan = None
         if team.leads:
             if resume:
-                plan = plan_to_resume(name, solutions, team.size)
+                plan = plan_to_resume(name, solutions, team.size, changes.get("learning_rate"))
             else:
                 settings = settings_of(preset or ("quick" if quick or story else "small"), changes, team.size)
+                refuse_the_impossible(settings, device)
                 plan = plan_anew(the_text(path, story or quick), settings, name, solutions, slow)
         return train(team.share(plan), device, team, save_every)
     finally:
@@ -118,6 +123,18 @@ def settings_of(preset: str, changes: dict[str, Any], processes: int) -> Setting
             f"a vocabulary has at least {LEAST_VOCABULARY} tokens: the single bytes, a pair, and the end of a text."
         )
     return shared(settings, processes)
+
+
+def refuse_the_impossible(settings: Settings, device: str) -> None:
+    """Refuse a model that no memory of this machine can hold. Raises UsageError."""
+    import psutil
+
+    there, needed = psutil.virtual_memory().total, settings.least_bytes(LEAST_VOCABULARY)
+    if device == "cpu" and needed > there:
+        raise click.UsageError(
+            f"training a model of these sizes takes at least {needed / 1e9:,.0f} GB of memory, and this machine has "
+            f"{there / 1e9:,.0f} GB: take a smaller --emb-dim or --n-layers."
+        )
 
 
 def shared(settings: Settings, processes: int) -> Settings:
@@ -152,7 +169,8 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
     """Settle the pieces, make the tokens, and open a folder for the run."""
     from dojo.train import opening, runs
 
-    terminal.say((f"{text.name}", "bold"), f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}...")
+    about_it = f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}..."
+    terminal.say((terminal.harmless(text.name), "bold"), about_it)
     chosen = opening.chosen_pieces(solutions)
 
     def borrows(told: str) -> bool:
@@ -162,32 +180,43 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
     run = runs.new(name or name_of(text))
     try:
         vocab_size = opening.tokenize(run, text, settings)
-        about = {
-            "kind": runs.TRAIN,
-            "text": text.name,
-            "sha256": text.sha256,
-            "settings": asdict(settings),
-            "config": settings.config(vocab_size),
-            "pieces": chosen.hashes(),
-        }
-        run.note(about)
     except BaseException:
-        shutil.rmtree(run.folder, ignore_errors=True)
+        run.discard()
         raise
-    return Plan(run.name, chosen.rooms, about)
+    about = {
+        "kind": runs.TRAIN,
+        "text": text.name,
+        "sha256": text.sha256,
+        "settings": settings.as_data(),
+        "config": settings.config(vocab_size),
+        "pieces": chosen.hashes(),
+    }
+    return Plan(run.name, chosen.rooms, about, fresh=True)
 
 
-def plan_to_resume(name: str, solutions: bool, processes: int) -> Plan:
+def plan_to_resume(name: str, solutions: bool, processes: int, rate: float | None) -> Plan:
     """What a run was begun with, and the pieces as they are now."""
     from dojo.train import opening, runs
 
     run = runs.latest(name)
     about = run.about()
-    shared(Settings(**about["settings"]), processes)
-    terminal.say((f"going on with {run.name}", "bold"), f"  {about['text']}")
+    slower(run, about["settings"], rate)
+    about.pop("diverged", None)
+    shared(Settings.of_data(about["settings"]), processes)
+    terminal.say((f"going on with {run.name}", "bold"), f"  {terminal.harmless(about['text'])}")
     chosen = opening.chosen_pieces(solutions, resumed=True)
     opening.tell_changed(chosen, about["pieces"])
-    return Plan(run.name, chosen.rooms, about)
+    return Plan(run.name, chosen.rooms, about, fresh=False)
+
+
+def slower(run: Any, taught: dict[str, Any], rate: float | None) -> None:
+    """Let a run go on with a smaller learning rate. Raises UsageError for one that is not, or that diverges again."""
+    was = taught["learning_rate"]
+    if rate is None and run.diverged:
+        raise click.UsageError(f"{run.diverged}. Go on with a smaller one: {run.again} --learning-rate {was / 10:g}")
+    if rate is not None and rate >= was:
+        raise click.UsageError(f"--resume takes a smaller --learning-rate than the run's own, {was:g}.")
+    taught["learning_rate"] = was if rate is None else rate
 
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
@@ -198,25 +227,30 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     from dojo.train.speaking import Speaker, first_words
 
     run, about = runs.Run(plan.name), plan.about
-    pieces.Pieces(rooms=plan.rooms).serve()
-    settings = Settings(**about["settings"])
-    try:
-        session = open_session(run, settings, about["config"], device, team)
-    except ValueError as error:
-        raise click.ClickException(f"{store.shown(run.folder)}: {error}") from None
-    speaker = Speaker(session.model, tokens.tokenizer_of(run), about["config"])
-    if team.leads:
-        opening.tell_model(session, opening.sizes(settings))
-        with terminal.working("comparing with the reference ..."):
-            slow = pace.slow_pieces(run, settings, about["config"], plan.rooms)
-        opening.tell_slow(slow)
-        terminal.say()
-    if session.start < session.total:
-        prompt = first_words(speaker.tokenizer.decode(tokens.read(run)[1][:SAMPLE_FROM].tolist()))
-        sample = partial(speaker.sample, prompt)
-        if not Loop(session, narrating.narrator(team.leads), save_every, sample, SAMPLES).run():
-            return Exit.STOPPED
-    if team.leads:
-        summary.tell(session, about)
-        terminal.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
+    with devices.enough_memory("smaller sizes, or a smaller --batch-size, take less"):
+        try:
+            pieces.Pieces(rooms=plan.rooms).serve()
+            settings = Settings.of_data(about["settings"])
+            session = open_session(run, settings, about["config"], device, team)
+            speaker = Speaker(session.model, tokens.tokenizer_of(run, about["config"]["vocab_size"]), about["config"])
+            if team.leads:
+                opening.tell_model(session, opening.sizes(settings))
+                with terminal.working("comparing with the reference ..."):
+                    slow = pace.slow_pieces(run, settings, about["config"], plan.rooms)
+                opening.tell_slow(slow)
+                terminal.say()
+                session.settle(about)
+        except BaseException:
+            if plan.fresh and team.leads:
+                run.discard()
+            raise
+        if session.start < session.total:
+            held_out = tokens.read(run, about["config"]["vocab_size"])[1]
+            prompt = first_words(speaker.tokenizer.decode(held_out[:SAMPLE_FROM].tolist()))
+            sample = partial(speaker.sample, prompt)
+            if not Loop(session, narrating.narrator(team.leads), save_every, sample, SAMPLES).run():
+                return Exit.STOPPED
+        if team.leads:
+            summary.tell(session, about)
+            terminal.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
     return Exit.DONE

@@ -1,5 +1,6 @@
 """`dojo update`: a release's new katas, docstrings and tests, and not one written body touched."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import click
 from dojo.catalog import curriculum
 from dojo.cli import json_option
 from dojo.system import terminal
-from dojo.update import plan
-from dojo.update.git import GitError
+from dojo.update import origin, plan
+from dojo.update.git import GitError, file_at
 from dojo.update.plan import FRESH, GONE, KEPT, NEW, CannotUpdate, Change, Update
 
 WORDS = {NEW: "new", KEPT: "left alone", GONE: "no kata any more"}
@@ -54,9 +55,11 @@ def tell(update: Update, release: str, check: bool) -> None:
     """What came, and what to do next."""
     if update.nothing:
         terminal.say(f"nothing new: {release} is here already.")
+        if advice := origin.advice():
+            terminal.say((advice, "yellow"))
         return
     terminal.say(
-        (f"{'what would come' if check else 'updated'}: ", "bold"), f"{update.before[:9]} to {update.after[:9]}"
+        (f"{'what would come' if check else 'updated'}: ", "bold"), f"{named(update.before)} to {named(update.after)}"
     )
     for line in update.news:
         for wrapped in terminal.prose(line, "  "):
@@ -78,6 +81,12 @@ def tell(update: Update, release: str, check: bool) -> None:
         terminal.say(("next: ", "bold"), (f"dojo test {last_word(retest[0].address)}", "bold cyan"))
     else:
         terminal.say(("next: ", "bold"), ("dojo", "bold cyan"))
+
+
+def named(commit: str) -> str:
+    """A commit as it is told: its version and the beginning of its hash."""
+    stated = re.search(r'^version = "([^"]+)"', file_at(commit, "pyproject.toml") or "", re.MULTILINE)
+    return f"{stated[1]} ({commit[:9]})" if stated else commit[:9]
 
 
 def tell_each(changes: list[Change]) -> None:
@@ -125,6 +134,7 @@ def as_data(update: Update, check: bool) -> dict[str, Any]:
         "done": not check and not update.nothing,
         "requirements": update.requirements,
         "news": update.news,
+        "advice": origin.advice() if update.nothing else "",
         "katas": [as_change(change) for change in update.changes],
     }
 

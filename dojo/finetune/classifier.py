@@ -1,5 +1,6 @@
 """A trained model with a head for classes, what of it is trained, and the messages that it learns from."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,9 @@ from torch import nn
 from dojo.datasets.messages import LABELS, Message
 from dojo.errors import DojoError
 from dojo.finetune import batches
-from dojo.finetune.recipe import LORA, Recipe
+from dojo.finetune.recipe import LORA, Recipe, misfit
 from dojo.learner import store
+from dojo.system.files import check_regular
 from dojo.train import pieces, saved
 from dojo.train.ingredients import END_OF_TEXT, LOOP, MODEL
 from dojo.train.runs import Run, latest
@@ -102,27 +104,38 @@ def of_run(run: Run, device: str) -> Classifier:
 
     Raises DojoError where one of the files is gone, or does not fit; UsageProblem where the base is.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    about = run.about()
+    about = run.about(misfit)
     recipe = Recipe.of_data(about["recipe"])
     made = classifier(latest(about["base"]), recipe, device)
     made.max_length = about["max_length"]
-    path = run.adapter if recipe.kind == LORA else run.checkpoint
-    try:
-        if recipe.kind == LORA:
-            state = load_file(path)
-            head = {name: state.pop(name) for name in list(state) if name.startswith("out_head.")}
-            pieces.module(ADAPTER).load_lora_state_dict(made.model, state)
-            made.model.load_state_dict(head, strict=False)
-        else:
-            made.model.load_state_dict(saved.weights(path))
-    except FileNotFoundError:
-        raise DojoError(f"{run.name} has not come to its end: `{run.again}` goes on with it.") from None
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise DojoError(f"{store.shown(path)} cannot be loaded: {str(error).splitlines()[0]}") from None
+    if recipe.kind == LORA:
+        load_adapter(run, made)
+    else:
+        saved.load(run, made.model)
     return made
+
+
+def load_adapter(run: Run, made: Classifier) -> None:
+    """Give a model the adapter of a run. Raises DojoError where there is none, or one that does not fit."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = run.adapter
+    if not os.path.lexists(path):
+        raise DojoError(f"{run.name} has not come to its end: `{run.again}` goes on with it.")
+    try:
+        check_regular(path)
+        state = load_file(path)
+        head = {name: state.pop(name) for name in list(state) if name.startswith("out_head.")}
+        pieces.module(ADAPTER).load_lora_state_dict(made.model, state)
+        if not head:
+            raise ValueError("it has no head")
+        made.model.load_state_dict(head, strict=False)
+        if not all(bool(torch.isfinite(one).all()) for one in (*state.values(), *head.values())):
+            raise ValueError("not every number is finite")
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        told = f"{store.shown(path)} cannot be loaded: {saved.why(error)}."
+        raise DojoError(f"{told} Remove it, and `{run.again}` writes it again.") from None
 
 
 def open_session(

@@ -1,8 +1,10 @@
 """What a fine-tuning is asked to do."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from dojo.train import teaching
 from dojo.train.teaching import Teaching
 
 CLASSIFY, LORA = "classify", "lora"
@@ -25,12 +27,19 @@ class Recipe(Teaching):
     epochs: int = 12
     learning_rate: float = 1e-3
 
-    def as_data(self) -> dict[str, Any]:
-        return asdict(self) | {"targets": list(self.targets)}
 
-    @classmethod
-    def of_data(cls, data: dict[str, Any]) -> "Recipe":
-        return cls(**data | {"targets": tuple(data["targets"])})
+def misfit(about: Mapping[str, Any]) -> str:
+    """What is wrong with what a file says about a fine-tuning; empty where it is right."""
+    kinds = {"base": str, "data": str, "path": str, "sha256": str, "pieces": dict, "recipe": dict, "max_length": int}
+    if wrong := teaching.misfit(about, kinds):
+        return wrong
+    try:
+        recipe = Recipe.of_data(about["recipe"])
+    except ValueError as error:
+        return f"of the recipe, {error}"
+    if recipe.kind != about.get("kind"):
+        return f"the recipe is one of {recipe.kind}"
+    return "" if about["max_length"] > 0 else f"max_length is {about['max_length']}"
 
 
 DEFAULTS = {CLASSIFY: Recipe(), LORA: Recipe(kind=LORA, epochs=15, learning_rate=3e-3)}

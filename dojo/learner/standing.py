@@ -13,7 +13,7 @@ from dojo.catalog.curriculum import Kata, katas, prerequisites, short
 from dojo.learner import store
 from dojo.system.files import read_regular
 
-NOT_STARTED, STARTED, EDITED, MISSING = "not started", "in progress", "edited since", "missing"
+NOT_STARTED, STARTED, EDITED, MISSING = "not started", "in progress", "edited", "missing"
 DONE, COMPLETE = "green", "complete"
 UNDER_WAY = (STARTED, EDITED, MISSING)
 FINISHED = (DONE, COMPLETE)
@@ -26,7 +26,11 @@ FRAME = (ROOT / "dojo" / "catalog" / "stubs.py", ROOT / "dojo" / "catalog" / "sp
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a kata stands: so many of the core's and of the further clauses held in the last verdict."""
+    """Where a kata stands: so many of the core's and of the further clauses held in the last verdict.
+
+    judged: whether that verdict is about the file as it is now. saved: when the file was saved, in nanoseconds since
+    1970; 0 where there is none.
+    """
 
     kata: Kata
     state: str
@@ -34,6 +38,8 @@ class Standing:
     core: int
     further_held: int
     further: int
+    judged: bool = False
+    saved: int = 0
 
 
 def hash_of(path: Path) -> str:
@@ -73,24 +79,29 @@ def standings(chosen: tuple[Kata, ...] | None = None) -> list[Standing]:
 
 def _standing(kata: Kata, stub: str, core: Sequence[str], further: Sequence[str]) -> Standing:
     verdict, source = last_verdict(kata), hash_of(kata.stub)
+    judged = bool(verdict) and fresh(kata, verdict)
     if not source:
         state = EDITED if os.path.lexists(kata.stub) else MISSING
-    elif verdict and fresh(kata, verdict) and verdict["outcome"] == GREEN:
+    elif judged and verdict["outcome"] == GREEN:
         state = COMPLETE if verdict.get("complete") is True and further else DONE
     elif source == stub:
         state, verdict = NOT_STARTED, {}
     else:
-        state = STARTED if verdict and fresh(kata, verdict) else EDITED
+        state = EDITED if verdict and not judged else STARTED
     passed = {slug for slug, mark in verdict.get("clauses", {}).items() if mark == PASSED}
-    return Standing(kata, state, len(passed & {*core}), len(core), len(passed & {*further}), len(further))
+    held, further_held = len(passed & {*core}), len(passed & {*further})
+    saved = max([0, *_stamp(kata.stub)[1:]])
+    return Standing(kata, state, held, len(core), further_held, len(further), judged, saved)
 
 
 def next_of(found: list[Standing]) -> Standing | None:
-    """What to do next: the first kata under way, or else the first that is not started, those of the short route first.
+    """The kata to go on with; None when all are green.
 
-    None when all are green.
+    Of those under way it is the file that was saved last, those first that differ from their last verdict. Or else it
+    is the first kata that is not started, those of the short route first.
     """
     under_way = [one for one in found if one.state in UNDER_WAY]
+    under_way.sort(key=lambda one: (one.state == MISSING, one.judged, -one.saved))
     waiting = sorted((one for one in found if one.state == NOT_STARTED), key=lambda one: not one.kata.route)
     return next(iter(under_way + waiting), None)
 

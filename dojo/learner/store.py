@@ -3,11 +3,16 @@
 A file is written beside its place, flushed to the disk and renamed onto it. So a kill at any moment, or two dojos at
 once, leave the old file or the new one and never half of one, and no lock is needed. What cannot be read counts as
 absent: all of it can be found out again, except the backups, which are never overwritten.
+
+What is written only for a while has the number of its process in its name, so that `sweep` can remove what a killed
+one has left.
 """
 
 import contextlib
 import json
 import os
+import re
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -15,13 +20,22 @@ from typing import Any
 
 from dojo import ROOT
 from dojo.errors import DojoError
+from dojo.system.files import NotRegular, is_regular, read_regular
 
 FOLDER = ROOT / ".dojo"
 BACKUPS = "backups"
+MOST = 1 << 28  # bytes of a file that is read
+BACKUP = re.compile(r"(\d+)-\d+\.py")
+PASSING = re.compile(r"\..+\.(\d+)\.\w+\.tmp")  # the name of what is written only for a while
+PLACES = ("*", "*/*", "*/*/backups")  # below .dojo/, where such a thing may lie
 
 
 class CannotSave(DojoError):
     """The folder is read-only, the disk is full, or something else stands in the way. Says what, and where."""
+
+
+class Damaged(DojoError):
+    """A file is there and is not what was written. Says which, and what is wrong with it."""
 
 
 def unwritten(path: Path, error: OSError) -> CannotSave:
@@ -32,16 +46,33 @@ def unwritten(path: Path, error: OSError) -> CannotSave:
 def read(address: str, purpose: str) -> dict[str, Any]:
     """What was last written for a kata and a purpose; an empty dict where there is nothing, or nothing readable."""
     try:
-        value = json.loads(_path(address, purpose).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return load(address, purpose)
+    except (FileNotFoundError, Damaged):
         return {}
-    return value if isinstance(value, dict) else {}
+
+
+def load(address: str, purpose: str) -> dict[str, Any]:
+    """What was last written for a kata and a purpose. Raises FileNotFoundError, and Damaged."""
+    path = _path(address, purpose)
+    try:
+        value = json.loads(read_regular(path, MOST))
+    except FileNotFoundError:
+        raise
+    except NotRegular as error:
+        raise Damaged(f"{shown(path)}{str(error).removeprefix(path.name)}") from None
+    except OSError as error:
+        raise Damaged(f"{shown(path)} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        raise Damaged(f"{shown(path)} is damaged: it holds no JSON") from None
+    if not isinstance(value, dict):
+        raise Damaged(f"{shown(path)} is damaged: it holds no JSON object")
+    return value
 
 
 def write(address: str, purpose: str, value: dict[str, Any]) -> None:
     """Remember a value. Raises CannotSave."""
     _prepare(_path(address, purpose).parent)
-    replace(_path(address, purpose), json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n")
+    replace(_path(address, purpose), json.dumps(value, indent=1).encode() + b"\n")
 
 
 def forget(address: str, purpose: str) -> None:
@@ -56,14 +87,40 @@ def keep(address: str, content: bytes) -> Path:
     """Put a learner's file aside, where nothing overwrites it, and return the path. Raises CannotSave."""
     folder = FOLDER / address / BACKUPS
     _prepare(folder)
-    path = folder / f"{time.time_ns():020d}-{os.getpid()}.py"
+    # A clock may be set back: the number of a backup is greater than that of every other one, whatever the time.
+    newest = max((number(path) for path in FOLDER.glob(f"*/*/{BACKUPS}/*.py")), default=0)
+    path = folder / f"{max(time.time_ns(), newest + 1):020d}-{os.getpid()}.py"
     replace(path, content)
     return path
 
 
 def kept(address: str) -> list[Path]:
     """The backups of a kata, the newest first."""
-    return sorted((FOLDER / address / BACKUPS).glob("*.py"), reverse=True)
+    found = (FOLDER / address / BACKUPS).glob("*.py")
+    return sorted((path for path in found if number(path) and is_regular(path)), key=number, reverse=True)
+
+
+def number(backup: Path) -> int:
+    """The place of a backup in the order in which all were made; 0 for a file that is none."""
+    named = BACKUP.fullmatch(backup.name)
+    return int(named[1]) if named else 0
+
+
+def sweep() -> None:
+    """Remove what killed processes have left half written, in .dojo/ and beside the katas."""
+    folders = [ROOT / "katas", *(ROOT / "katas").glob("*/"), FOLDER]
+    folders += [folder for place in PLACES for folder in FOLDER.glob(place)]
+    for path in (path for folder in folders for path in folder.glob(".*.tmp")):
+        if (named := PASSING.fullmatch(path.name)) and gone(int(named[1])):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def gone(process: int) -> bool:
+    """Whether a thing that another process has left is nobody's: in a container, numbers soon come again."""
+    import psutil
+
+    return process == os.getpid() or not psutil.pid_exists(process)
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -71,7 +128,7 @@ def replace(path: Path, content: bytes) -> None:
     beside = ""
     try:
         mode = path.stat().st_mode & 0o777 if path.exists() else None
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent)
         with open(handle, "wb") as file:
             file.write(content)
             file.flush()

@@ -20,7 +20,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,7 +30,8 @@ from dojo.catalog import specification
 from dojo.catalog.curriculum import Place
 from dojo.catalog.mistakes import mistakes_of, wrong_source
 from dojo.serving import jaxtyping_standin
-from dojo.serving.restrictions import bound_names, refuse_what_is_not_allowed
+from dojo.serving._source import bound_names
+from dojo.serving.restrictions import refuse_what_is_not_allowed
 from dojo.system.files import read_regular
 
 ROOMS, CHECKS = "KATA_ROOMS", "KATA_CHECKS"
@@ -62,6 +63,7 @@ class KataLoader(importlib.machinery.SourceFileLoader):
     def __init__(self, fullname: str, address: str, room: str):
         room, _, detail = room.partition(":")
         self.address, self.room, self.mistake = address, room, detail if room == "solutions" else ""
+        self.content: bytes | None = None
         place = Place(address)
         file = place.stub if room == "katas" else place.solution
         super().__init__(fullname, detail if room == "file" else str(file))
@@ -70,7 +72,10 @@ class KataLoader(importlib.machinery.SourceFileLoader):
         raise OSError("a kata is never cached")
 
     def get_data(self, path: Any) -> bytes:
-        data = read_regular(Path(path)) if self.room == "katas" else super().get_data(path)
+        return self._read() if self.content is None else self.content
+
+    def _read(self) -> bytes:
+        data = read_regular(Path(self.path)) if self.room in ("katas", "file") else super().get_data(self.path)
         if not self.mistake:
             return data
         return wrong_source(importlib.util.decode_source(data), mistakes_of(self.address)[self.mistake]).encode()
@@ -79,8 +84,9 @@ class KataLoader(importlib.machinery.SourceFileLoader):
         """Run the kata's file. While tests run, what it could not define is stood in for, and the rest is checked."""
         cause: BaseException | None = None
         try:
+            self.content = self._read()  # once: what is judged is what runs
             if self.room in ("katas", "file"):
-                refuse_what_is_not_allowed(self.address, importlib.util.decode_source(self.get_data(self.path)))
+                refuse_what_is_not_allowed(self.address, importlib.util.decode_source(self.content))
             super().exec_module(module)
         except KeyboardInterrupt:
             raise
@@ -89,25 +95,30 @@ class KataLoader(importlib.machinery.SourceFileLoader):
                 raise
             cause = error
         if os.environ.get(CHECKS):
-            own = specification.public_names(self.address) if cause else self.missing(module)
-            for name in own:
-                setattr(module, name, StandIn(self.address, name, cause))
             from dojo.serving.annotations import check
 
-            check(module)
+            vars(module).pop("__getattr__", None)  # the import itself asks it for __path__
+            self._stand_in(module, specification.public_names(self.address) if cause else self.missing(module), cause)
+            try:
+                check(module)
+            except Exception as error:  # an object that does not let itself be looked at
+                self._stand_in(module, specification.public_names(self.address), error)
         if self.room == "hollow":
             from dojo.serving.hollow import empty
 
             empty(module)
 
+    def _stand_in(self, module: ModuleType, names: Iterable[str], cause: BaseException | None) -> None:
+        vars(module).update({name: StandIn(self.address, name, cause) for name in names})
+
     def missing(self, module: ModuleType) -> list[str]:
         """The public names that the kata does not define. A class or function that is only imported does not count."""
         asked = specification.public_names(self.address)
         if self.room not in ("katas", "file"):
-            return [name for name in asked if not hasattr(module, name)]
+            return [name for name in asked if name not in vars(module)]
         bound = bound_names(ast.parse(self.get_data(self.path)))
         constants = set(asked) - set(specification.defined_names(self.address))
-        return [name for name in asked if not hasattr(module, name) or name not in bound | constants]
+        return [name for name in asked if name not in vars(module) or name not in bound | constants]
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -177,6 +188,12 @@ def served_files() -> set[str]:
     """The files of the katas as they are loaded now: a learner's, the reference, or a file that stands for one."""
     modules = [module for name, module in sys.modules.items() if name.startswith("katas.")]
     return {str(getattr(module, "__file__", "")) for module in modules}
+
+
+def own_file(address: str) -> Path:
+    """The learner's file, or the one that is served in its place."""
+    room, _, detail = room_of(address).partition(":")
+    return Path(detail) if room == "file" else Place(address).stub
 
 
 def address_of(path: Path) -> str | None:

@@ -1,8 +1,12 @@
 """The devices that torch has here."""
 
-from collections.abc import Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
 
-from dojo.errors import UsageProblem
+from dojo.errors import DojoError, UsageProblem
+
+NO_MEMORY = re.compile("alloc|out of memory|overflow", re.IGNORECASE)  # in what torch says where there is too little
 
 
 def there() -> list[str]:
@@ -23,3 +27,14 @@ def chosen(asked: str, liked: Sequence[str] = ("cuda",)) -> str:
     if asked.partition(":")[0] not in found:
         raise UsageProblem(f"there is no {asked} here, only {' and '.join(found)}.")
     return asked
+
+
+@contextlib.contextmanager
+def enough_memory(advice: str) -> Iterator[None]:
+    """Within, too little memory becomes a DojoError that ends with some advice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+            raise DojoError(f"there is too little memory for this model: {advice}.") from None
+        raise

@@ -20,6 +20,7 @@ from dojo.system.packages import INSTALL, dependencies, project
 OK, NOTE, WRONG = "ok", "note", "wrong"
 MARKS = {OK: "passed", NOTE: "skipped", WRONG: "failed"}
 IMPORT_SECONDS = 120.0
+SETTINGS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "KATA_PROFILE")  # what can keep pytest from starting
 GIT_SECONDS = 20.0
 TORCH = """
 import torch
@@ -159,6 +160,46 @@ def torch() -> Iterator[Finding]:
         yield Finding("torch", WRONG, f"cannot be imported: {words[0]}", *fix)
 
 
+def tests() -> Iterator[Finding]:
+    """Whether pytest starts here, and, where it does not, the setting without which it would."""
+    if importlib.util.find_spec("pytest") is None or not (ROOT / "conftest.py").exists():
+        return  # the packages, or the clone, say so
+    said = why_pytest_fails(dict(os.environ))
+    if not said:
+        yield Finding("pytest", OK, "starts")
+        return
+    seen = f"cannot start: {said}"
+    for name in filter(os.environ.get, SETTINGS):
+        if not why_pytest_fails({key: value for key, value in os.environ.items() if key != name}):
+            fix = f"set {name}=" if os.name == "nt" else f"unset {name}"
+            yield Finding("pytest", WRONG, seen, fix, f"it starts without {name}={os.environ[name]}")
+            return
+    yield Finding("pytest", WRONG, seen, INSTALL, f"in {ROOT}")
+
+
+def why_pytest_fails(variables: dict[str, str]) -> str:
+    """The error of a pytest that cannot start; empty for one that can. It collects a file without tests."""
+    empty, nothing_collected = "tests/__init__.py", 5
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", empty, "--collect-only", "-p", "no:cacheprovider"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=IMPORT_SECONDS,
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+            env=variables,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {IMPORT_SECONDS:g} seconds"
+    if ended.returncode in (0, nothing_collected):
+        return ""
+    lines = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
+    return next((line for line in reversed(lines) if "error: " in line.lower()), "".join(lines[-1:]))
+
+
 def clone() -> Iterator[Finding]:
     """Which clone this dojo belongs to, which one the `dojo` command runs, and where you are."""
     if not (ROOT / "katas" / "curriculum.toml").exists():
@@ -279,6 +320,7 @@ LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     python,
     packages,
     torch,
+    tests,
     clone,
     editors,
     write_access,

@@ -20,6 +20,13 @@ def project() -> dict[str, object]:
     return table
 
 
+def repository() -> str:
+    """The address of the original repository in pyproject.toml; empty where it has none, or an example."""
+    urls = project().get("urls")
+    address = str(urls.get("Repository", "")) if isinstance(urls, dict) else ""
+    return "" if "//example." in address else address
+
+
 def dependencies() -> list[tuple[str, str]]:
     """Each package that is needed, with the least version."""
     listed = project().get("dependencies", [])

@@ -8,8 +8,9 @@ import shutil
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import groupby
 from typing import IO, Any
 
 Part = str | tuple[str, str]  # text, or text with a style of rich
@@ -18,7 +19,7 @@ GLYPHS = {
     "complete": ("★", "*"),
     "green": ("✓", "+"),
     "in progress": ("◐", "~"),
-    "edited since": ("◐", "~"),
+    "edited": ("◐", "~"),
     "not started": ("○", "o"),
     "missing": ("!", "!"),
     "passed": ("✓", "+"),
@@ -31,12 +32,14 @@ GLYPHS = {
     "dot": ("·", "-"),
     "dash": ("–", "-"),
 }
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the line feed
+WITHIN_A_NUMBER = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")  # the space of 10 000
+HELD = "\u00a0"  # a space at which no line ends
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # all but the tab and the line feed
 STYLES = {
     "complete": "bold green",
     "green": "green",
     "in progress": "yellow",
-    "edited since": "yellow",
+    "edited": "yellow",
     "not started": "dim",
     "missing": "red",
     "passed": "green",
@@ -54,6 +57,7 @@ def glyph(name: str) -> str:
 def say(*parts: Part, to_stderr: bool = False, end: str = "\n") -> None:
     """Print one line. A reader that has gone (`dojo | head -1`) ends the output and nothing else."""
     stream = sys.stderr if to_stderr else sys.stdout
+    parts = tuple(harmless(part) if isinstance(part, str) else (harmless(part[0]), part[1]) for part in parts)
     try:
         if _coloured(stream):
             from rich.text import Text
@@ -87,8 +91,33 @@ def prose(text: str, indent: str = "", width: int | None = None) -> list[str]:
     return lines
 
 
+def say_wrapped(*parts: Part) -> None:
+    """Print a paragraph in lines of the screen's width."""
+    for line in flowed(parts, columns() - 1):
+        say(*line)
+
+
+def flowed(parts: Sequence[Part], width: int) -> list[list[Part]]:
+    """Styled text in lines of at most `width`; words, and what is to be typed (cyan), are kept whole."""
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    plain = "".join(text.replace(" ", HELD) if "cyan" in style else text for text, style in pairs)
+    styles = [style for text, style in pairs for _ in text]
+    lines, at = list[list[Part]](), 0
+    for line in _lines(plain, width):
+        at = plain.index(line, at)
+        runs = groupby(zip(line.replace(HELD, " "), styles[at:], strict=False), key=lambda pair: pair[1])
+        lines.append([("".join(sign for sign, _ in run), style) for style, run in runs])
+        at += len(line)
+    return lines
+
+
 def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
-    """Text in lines of at most `width`, words kept whole."""
+    """Text in lines of at most `width`; words and numbers are kept whole."""
+    held = WITHIN_A_NUMBER.sub(HELD, text)
+    return [line.replace(HELD, " ") for line in _lines(held, width, first, rest)]
+
+
+def _lines(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
     lines = textwrap.wrap(
         text,
         max(width, 20),
@@ -100,19 +129,29 @@ def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]
     return lines or [first]
 
 
+def number(value: float) -> str:
+    """A number as screens and pages write it: 10 000."""
+    return f"{value:,.0f}".replace(",", " ")
+
+
 def cut(text: str, width: int) -> str:
     """The beginning of a line, at most `width`."""
     return text if len(text) <= width else text[: max(width - 3, 0)].rstrip() + "..."
 
 
 def harmless(text: str) -> str:
-    """A text that nobody wrote, with U+FFFD for control characters, which could upset a terminal."""
+    """A text that nobody wrote, with U+FFFD for control characters and surrogates, which could upset a terminal."""
     return CONTROL.sub("\ufffd", text)
 
 
 def columns() -> int:
     """The width of the screen: the terminal's, or COLUMNS, or 80."""
     return max(shutil.get_terminal_size((80, 24)).columns, 20)
+
+
+def rows() -> int:
+    """The height of the screen: the terminal's, or LINES, or 24."""
+    return max(shutil.get_terminal_size((80, 24)).lines, 10)
 
 
 def interactive() -> bool:

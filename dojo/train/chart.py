@@ -1,5 +1,6 @@
 """The losses of a run as a chart of characters."""
 
+import math
 from collections.abc import Sequence
 
 from dojo.system import terminal
@@ -10,7 +11,11 @@ Points = Sequence[tuple[float, float]]
 
 
 def chart(learned: Points, held_out: Points, last: int, unit: str) -> list[str]:
-    """Two series of (step, loss), held_out drawn over learned, with the numbers of both axes."""
+    """Two series of (step, loss), held_out drawn over learned, with the numbers of both axes.
+
+    What is not finite is left out.
+    """
+    learned, held_out = ([point for point in points if math.isfinite(point[1])] for points in (learned, held_out))
     values = [loss for _, loss in (*learned, *held_out)]
     if not values:
         return []
@@ -33,7 +38,8 @@ def chart(learned: Points, held_out: Points, last: int, unit: str) -> list[str]:
 
 
 def smoothed(losses: Sequence[float], points: int = 200) -> list[tuple[float, float]]:
-    """(step, loss): the means of equal stretches of steps, at most so many of them."""
+    """(step, loss): the means of equal stretches of steps, at most so many of them, where every loss is known."""
     stretch = max(-(-len(losses) // points), 1)
     parts = [losses[start : start + stretch] for start in range(0, len(losses), stretch)]
-    return [(start * stretch + (len(part) + 1) / 2, sum(part) / len(part)) for start, part in enumerate(parts)]
+    means = [(start * stretch + (len(part) + 1) / 2, sum(part) / len(part)) for start, part in enumerate(parts)]
+    return [point for point in means if math.isfinite(point[1])]

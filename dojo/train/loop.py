@@ -8,9 +8,10 @@ from typing import Any
 from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.train import pieces
+from dojo.train.history import LISTS
 from dojo.train.interrupts import Interrupts
 from dojo.train.narrating import Narrator
-from dojo.train.session import LISTS, Session
+from dojo.train.session import Session
 
 EVALUATIONS = 12  # in a run
 EVAL_BATCHES = 8
@@ -60,11 +61,9 @@ class Loop:
     def run(self) -> bool:
         """Train from where the session stands to the end of the run. The result is whether the end was reached.
 
-        It is False where somebody asked to stop, after a save. Raises CannotSave, and DojoError where the loss is lost.
+        It is False where somebody asked to stop, after a save. Raises CannotSave, and DojoError where it has diverged.
         """
         session = self.session
-        if session.team.leads and not session.run.checkpoint.exists():
-            session.save(session.start)  # what cannot be saved is better known before than after
         self.narrator.begin(session.start, session.total)
         try:
             with self.interrupts:
@@ -111,16 +110,26 @@ class Loop:
         mean, asked = session.team.mean(loss, self.interrupts.asked)
         session.history["losses"].append(mean)
         if not math.isfinite(mean):
-            raise DojoError(f"the loss is {mean} at step {step}: a smaller --learning-rate may help.")
+            raise self._diverged(step, f"the loss is {mean}")
         self.narrator.step(step, mean, session.tokens_in_a_step)
         if history.steps and history.steps[-1] == step:
             self._evaluated(step, history)
         if asked or step == session.total or self.clock.rings():
+            if not session.sound():  # the loss of a step is that before its update
+                raise self._diverged(step, "not every weight is a finite number")
             if session.team.leads:
                 with self.clock:
                     session.save(step)
             if asked and step < session.total:
                 raise Stopped
+
+    def _diverged(self, step: int, seen: str) -> DojoError:
+        """Note that the run has diverged, and say how to go on from its last save."""
+        session, rate = self.session, self.session.teaching.learning_rate
+        if session.team.leads:
+            session.run.note_more(diverged={"step": step, "rate": rate})
+        again = f"`{session.run.again} --learning-rate {rate / 10:g}` goes on from step {session.last_save}"
+        return DojoError(f"{seen} at step {step}: the run has diverged. {again} with a smaller rate.")
 
     def _evaluated(self, step: int, history: Any) -> None:
         """Note and tell the last evaluation of the kata's loop, as the mean of what all processes have seen."""

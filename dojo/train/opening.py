@@ -102,8 +102,9 @@ def tokenize(run: Run, text: Text, settings: Settings) -> int:
         made_of = tokens.vocabulary_for(text, settings)
     with terminal.working("encoding the text ..."):
         tokens.write(run, text, made_of, settings)
-    learned, held_out = tokens.read(run)
-    size, known = len(made_of.vocab), len(learned) + len(held_out)
+    size = len(made_of.vocab)
+    learned, held_out = tokens.read(run, size)
+    known = len(learned) + len(held_out)
     row("vocabulary", f"{size:,} tokens; one is {len(text.text.encode()) / known:.1f} bytes of the text")
     row("tokens", f"{len(learned):,} to learn from, {len(held_out):,} held out")
     return size
@@ -130,6 +131,8 @@ def tell_model(session: Session, about: str) -> None:
         row("attention", "PyTorch's fused kernel computes it, for speed: the one served here gives the same, checked")
     elif session.unfused:
         row("attention", f"as it is served here, and not PyTorch's fused kernel: {session.unfused}")
+    if session.lost:
+        row("", session.lost)
     with terminal.working("timing a step ..."):
         seconds = seconds_per_step(session) * (session.total - session.start)
     team = f", {session.team.size} processes" if session.team.size > 1 else ""

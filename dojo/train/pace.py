@@ -46,7 +46,7 @@ def _times(
 
 def _step(run: Run, settings: Settings, config: Mapping[str, Any], rooms: dict[str, str]) -> Callable[[], None]:
     """A step of training on the CPU, with at most BLOCKS blocks."""
-    learned, _ = tokens.read(run)
+    learned, _ = tokens.read(run, config["vocab_size"])
     with served(rooms), torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         made = pieces.module("gpt/config").GPTConfig(**{**config, "n_layers": min(settings.n_layers, BLOCKS)})

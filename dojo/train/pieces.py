@@ -9,6 +9,7 @@ from types import MappingProxyType, ModuleType
 
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
+from dojo.errors import DojoError
 from dojo.learner.standing import (
     DONE,
     EDITED,
@@ -32,6 +33,10 @@ from dojo.verdict.command import OFFER, Request
 from dojo.verdict.run import Verdict, run
 
 SOLUTIONS = "solutions"
+
+
+class CannotTest(DojoError):
+    """The tests of a kata could not begin."""
 
 
 @dataclass
@@ -83,7 +88,7 @@ def own_where_green(
     for one in standings():
         kata, state, why = one.kata, one.state, ""
         if state in (EDITED, STARTED) and kata.address in needed:
-            if state == EDITED:
+            if not one.judged:
                 telling(kata)
                 state = DONE if test(kata).outcome == GREEN else STARTED
             if state == STARTED:
@@ -113,8 +118,10 @@ def lacking(kata: Kata, further: Sequence[str]) -> list[str]:
 
 
 def test(kata: Kata) -> Verdict:
-    """The verdict on a kata, remembered as that of `dojo test`."""
+    """The verdict on a kata, remembered as that of `dojo test`. Raises CannotTest where its tests could not begin."""
     verdict = run(Request(kata, unfinished(kata), tiers=OFFER))
+    if not verdict.begun:
+        raise CannotTest(f"{kata.address} could not be tested: {verdict.why[0]}; `dojo doctor` looks for the cause")
     memory.remember(verdict)
     return verdict
 

@@ -1,6 +1,7 @@
 """A model that was trained, or GPT-2 from a file of its weights, ready to speak."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from dojo.errors import DojoError
-from dojo.learner import store
+from dojo.system.files import NotRegular, check_regular
 from dojo.train import pieces, tokens
 from dojo.train.ingredients import MODEL
 from dojo.train.runs import Run
@@ -22,27 +23,56 @@ HEAD_DIM = 64  # of every published GPT-2
 
 def of_run(run: Run, device: str) -> Speaker:
     """The model of a run, as its last checkpoint has it. Raises DojoError where there is none that fits."""
+    config = run.about()["config"]
+    tokenizer = tokens.tokenizer_of(run, config["vocab_size"])
+    model = _built(config)
+    load(run, model)
+    return Speaker(model.to(device).eval(), tokenizer, config)
+
+
+def load(run: Run, model: nn.Module) -> None:
+    """Give a model the weights in the checkpoint of a run. Raises DojoError where there are none, or others."""
+    if not os.path.lexists(run.checkpoint):
+        raise DojoError(f"{run.name} has no checkpoint: `{run.again}` goes on with it.")
+    try:
+        model.load_state_dict(tensors(run))
+    except RuntimeError as error:
+        raise run.unloadable(f"does not fit the model: {why(error)}") from None
+
+
+def tensors(run: Run) -> dict[str, torch.Tensor]:
+    """The tensors of the model in the checkpoint of a run. Raises DojoError where it cannot be read."""
     from safetensors import SafetensorError
 
-    config = run.about()["config"]
-    model = _built(config)
     try:
-        model.load_state_dict(weights(run.checkpoint))
-    except FileNotFoundError:
-        raise DojoError(f"{run.name} has no checkpoint: `{run.again}` goes on with it.") from None
+        found = weights(run.checkpoint)
+    except NotRegular as error:
+        raise run.unloadable(str(error).removeprefix(run.checkpoint.name).strip()) from None
     except (OSError, SafetensorError, RuntimeError) as error:
-        where = store.shown(run.checkpoint)
-        raise DojoError(f"{where} cannot be loaded: {str(error).splitlines()[0]}") from None
-    return Speaker(model.to(device).eval(), tokens.tokenizer_of(run), config)
+        raise run.unloadable(f"cannot be read: {why(error)}") from None
+    if not found:
+        raise run.unloadable("holds no model")
+    for name, one in found.items():
+        if not torch.isfinite(one).all():
+            raise run.unloadable(f"is damaged: not every number of {name} is finite")
+    return found
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     """The tensors of the model in a checkpoint. Raises OSError, or safetensors' own error."""
     from safetensors import safe_open
 
+    check_regular(checkpoint)
     with safe_open(checkpoint, framework="pt") as file:
         names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118, it is no dict
         return {name.removeprefix("model."): file.get_tensor(name) for name in names}
+
+
+def why(error: Exception) -> str:
+    """An error in a line: its type, where a message alone says little, and of several lines the first that tells."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next((line for line in lines if not line.endswith(":")), "")
+    return told.rstrip(".") if isinstance(error, (OSError, RuntimeError, ValueError)) and told else repr(error)
 
 
 def of_gpt2(path: Path, device: str) -> Speaker:

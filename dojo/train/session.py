@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import random
 import time
 from dataclasses import dataclass, field
@@ -11,14 +12,14 @@ import torch
 from torch import nn
 
 from dojo.learner import store
-from dojo.train import fused, pieces, tokens
+from dojo.train import fused, pieces, saved, tokens
+from dojo.train.history import History, begun, until
 from dojo.train.parallel import Autocast, Share, Team, own_device
 from dojo.train.runs import Run
 from dojo.train.settings import Settings
 from dojo.train.teaching import Teaching
 
 LAST_IN_BLOCK = ("out_proj.weight", "layers.2.weight")
-LISTS = ("steps", "tokens_seen", "train_losses", "val_losses", "learning_rates")
 
 
 @dataclass(kw_only=True)
@@ -39,7 +40,9 @@ class Session:
     optimizer: torch.optim.Optimizer = field(init=False)
     unfused: str | None = None
     start: int = 0
-    history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in (*LISTS, "losses")})
+    last_save: int = 0  # its step
+    history: History = field(default_factory=begun)
+    lost: str = ""  # what of the losses on the way could not be read
 
     def __post_init__(self) -> None:
         learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -69,19 +72,50 @@ class Session:
         return Autocast(model, self.device) if self.device.type == "cuda" else model
 
     def take_up(self) -> "Session":
-        """Bring back what the checkpoint of the run holds, if there is one. Raises ValueError where it does not fit."""
+        """Bring back what the checkpoint of the run holds, if there is one. Raises DojoError where it does not fit."""
         if self.team.leads:
             self.run.sweep()
-        if self.run.checkpoint.exists():
+        if os.path.lexists(self.run.checkpoint):
+            saved.tensors(self.run)
             load = pieces.module("pretraining/checkpoint").load_checkpoint
-            self.start = load(self.run.checkpoint, self.model, self.optimizer, self.learned.generator)
-        measured = self.run.measured()
-        kept = sum(step <= self.start for step in measured.get("steps", []))
-        self.history = {name: measured.get(name, [])[:kept] for name in LISTS}
-        self.history["losses"] = measured.get("losses", [])[: self.start]
+            try:
+                self.start = self.last_save = load(
+                    self.run.checkpoint, self.model, self.optimizer, self.learned.generator
+                )
+            except Exception as error:  # of a damaged file a learner's own function may make anything
+                raise self.run.unloadable(f"cannot be loaded: {saved.why(error)}") from None
+            if type(self.start) is not int or not 0 <= self.start <= self.total or not self._remembers():
+                raise self.run.unloadable("is damaged: it does not fit the run")
+        try:
+            self.history = until(self.run.measured(), self.start)
+        except (FileNotFoundError, ValueError, store.Damaged) as error:
+            self.history = begun(self.start)
+            where = store.shown(self.run.folder / "history.json")
+            if self.start:
+                why = str(error) if isinstance(error, store.Damaged) else f"{where} is missing or damaged"
+                self.lost = f"{why}. The losses before step {self.start + 1} are lost, and the run goes on."
         if self.team.rank > 0:  # each process drops other numbers, and the leader those of a run alone
             torch.manual_seed(self.teaching.seed + 1000 * self.team.rank + self.start)
         return self
+
+    def settle(self, about: dict[str, Any]) -> None:
+        """Make the run one that others find: what cannot be saved is better known before than after."""
+        if not os.path.lexists(self.run.checkpoint):
+            self.save(self.start)
+        self.run.note(about)
+
+    def _remembers(self) -> bool:
+        """Whether all that the optimizer remembers of a parameter has its shape."""
+        states = self.optimizer.state.items()
+        return all(
+            not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape == parameter.shape
+            for parameter, state in states
+            for value in state.values()
+        )
+
+    def sound(self) -> bool:
+        """Whether every weight is a finite number."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters())
 
     def save(self, step: int) -> None:
         """Write down all that it takes to go on from here. Raises CannotSave."""
@@ -92,11 +126,12 @@ class Session:
             )
         except OSError as error:
             raise store.unwritten(self.run.checkpoint, error) from None
+        self.last_save = step
 
 
 def open_session(run: Run, settings: Settings, config: dict[str, Any], device: str, team: Team) -> Session:
     """Build the model, the optimizer and the loaders of a run that learns a text, and take it up where it stands."""
-    learned, held_out = tokens.read(run)
+    learned, held_out = tokens.read(run, config["vocab_size"])
     seed(settings.seed)
     gpt = pieces.module("gpt/model")
     model = gpt.GPTModel(pieces.module("gpt/config").GPTConfig(**config)).to(own_device(device))

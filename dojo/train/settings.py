@@ -1,8 +1,10 @@
 """What a run is asked to do: sizes, rates and the seed, by name or one by one."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from dojo.train import teaching
 from dojo.train.teaching import Teaching
 
 BPE, GPT2 = "bpe", "gpt2"  # a vocabulary of the run's own, or that of GPT-2
@@ -35,8 +37,27 @@ class Settings(Teaching):
         names = ("context_length", "emb_dim", "n_heads", "n_layers", "drop_rate")
         return {"vocab_size": vocab_size, **{name: getattr(self, name) for name in names}, "qkv_bias": False}
 
-    def as_data(self) -> dict[str, Any]:
-        return asdict(self)
+    def least_bytes(self, vocab_size: int) -> int:
+        """The memory that training takes at least: each weight four times, with its gradient and two averages."""
+        weights = self.emb_dim * (2 * vocab_size + self.context_length + 12 * self.n_layers * self.emb_dim)
+        return 4 * 4 * weights
+
+
+def misfit(about: Mapping[str, Any]) -> str:
+    """What is wrong with what a file says about a run that learns a text; empty where it is right."""
+    kinds = {"text": str, "sha256": str, "pieces": dict, "settings": dict, "config": dict}
+    if wrong := teaching.misfit(about, kinds):
+        return wrong
+    try:
+        settings = Settings.of_data(about["settings"])
+    except ValueError as error:
+        return f"of the settings, {error}"
+    size = about["config"].get("vocab_size")
+    if type(size) is not int or size < 1 or settings.config(size) != about["config"]:
+        return "config and settings do not fit each other"
+    if settings.emb_dim % settings.n_heads:
+        return f"{settings.n_heads} heads do not share {settings.emb_dim} features evenly"
+    return ""
 
 
 # small is for half a megabyte in three minutes on two cores, quick for the story in one; book is the setting of the

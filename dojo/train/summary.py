@@ -15,8 +15,8 @@ from dojo.train.session import Session, final_loss
 
 def tell(session: Session, about: dict[str, Any]) -> None:
     """Measure the model on all that was held out, beside a table of pairs, and tell it. Raises CannotSave."""
-    learned, held_out = tokens.read(session.run)
     size = about["config"]["vocab_size"]
+    learned, held_out = tokens.read(session.run, size)
     loss, pairs = final_loss(session), bigram.perplexity(learned, held_out, size)
     # As a tensor: only a further clause of the kata is about floats.
     unsure = float(pieces.module("pretraining/loss").perplexity(torch.tensor(loss, dtype=torch.float64)))
@@ -25,7 +25,7 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     row("beside it", f"a table of pairs of tokens: perplexity {pairs:.1f}; blind guessing: {size:,}")
     if unsure >= pairs:
         row("", "The table wins: there was too little text to learn more than pairs from. More text helps most.")
-    row("text", f"{about['text']}, SHA-256 {about['sha256']}")
+    row("text", f"{terminal.harmless(about['text'])}, SHA-256 {about['sha256']}")
     about["result"] = {"loss": loss, "perplexity": unsure, "bigram_perplexity": pairs}
     session.run.note(about)
     baselines = {"a table of pairs, held out": math.log(pairs)}

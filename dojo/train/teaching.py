@@ -1,6 +1,13 @@
 """How a model is taught, whatever it learns: what training on a text and fine-tuning have in common."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self, get_origin
+
+LARGEST = 2**63 - 1  # a seed that torch takes, and a number of anything else that no machine reaches
+MAY_BE_ZERO = ("seed", "weight_decay", "drop_rate", "trainable_blocks")
+SHARES = ("drop_rate", "held_out")  # at most 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,3 +20,45 @@ class Teaching:
     weight_decay: float = 0.1
     max_norm: float = 1.0
     seed: int = 123
+
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any]) -> Self:
+        """What `as_data` gave, after a time in a file. Raises ValueError with what is wrong."""
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        kinds = {one.name: one.type for one in fields(cls)}
+        if unknown := sorted(given.keys() - kinds.keys()):
+            raise ValueError(f"it knows nothing of {unknown[0]}")
+        for name, value in given.items():
+            kind: Any = tuple if get_origin(kinds[name]) is tuple else kinds[name]
+            of_kind = isinstance(value, kind) or (kind is float and isinstance(value, int))
+            if isinstance(value, bool) or not of_kind or not _fits(name, value):
+                raise ValueError(f"{name} is {value!r:.40}")
+        try:
+            return cls(**given)  # type: ignore[arg-type]
+        except TypeError:
+            raise ValueError("something is missing in it") from None
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as JSON can hold it."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a value can be what the name says: sizes and rates are positive, and finite."""
+    match value:
+        case int() | float():
+            least = value >= 0 if name in MAY_BE_ZERO else value > 0
+            return math.isfinite(value) and least and (name not in SHARES or value <= 1) and value <= LARGEST
+        case tuple():
+            return all(isinstance(one, str) for one in value)
+    return True
+
+
+def misfit(about: Mapping[str, Any], kinds: Mapping[str, type]) -> str:
+    """What is wrong with a dict from a file: the first name whose value is missing, or of another kind."""
+    for name, kind in kinds.items():
+        if name not in about:
+            return f"it has no {name}"
+        if not isinstance(about[name], kind):
+            return f"{name} is {about[name]!r:.40}"
+    return ""

@@ -1,6 +1,8 @@
 """From a text to files of token ids: a tokenizer of the run's own, or that of GPT-2."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.system import vocabulary
+from dojo.system.files import NotRegular, check_regular, read_regular
 from dojo.train import pieces
 from dojo.train.ingredients import END_OF_TEXT
 from dojo.train.runs import Run
@@ -39,13 +42,19 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
-        """What `save` wrote. Raises DojoError where it cannot be read."""
+        """What `save` wrote. Raises ValueError where it is something else, and OSError where it cannot be read."""
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(read_regular(path, store.MOST))
             vocab = {int(token_id): bytes.fromhex(token) for token_id, token in content["vocab"].items()}
-            return cls(vocab, [(bytes.fromhex(left), bytes.fromhex(right)) for left, right in content["merges"]])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DojoError(f"{store.shown(path)} cannot be loaded: {error}") from None
+            merges = [(bytes.fromhex(left), bytes.fromhex(right)) for left, right in content["merges"]]
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            raise ValueError("it holds no vocabulary") from None
+        known, bytes_alone = set(vocab.values()), {bytes([one]) for one in range(256)}
+        if sorted(vocab) != list(range(len(vocab))) or vocab[len(vocab) - 1] != END_OF_TEXT.encode():
+            raise ValueError("its ids do not go from 0 to the end of a text")
+        if not bytes_alone <= known or any(left + right not in known for left, right in merges):
+            raise ValueError("tokens are missing")
+        return cls(vocab, merges)
 
 
 def vocabulary_for(text: Text, settings: Settings) -> Vocabulary:
@@ -66,9 +75,13 @@ def gpt2() -> Vocabulary:
         raise DojoError(str(error)) from None
 
 
-def tokenizer_of(run: Run) -> Any:
+def tokenizer_of(run: Run, vocab_size: int) -> Any:
     """The tokenizer of a run, from the vocabulary that was saved. Raises DojoError where it cannot be loaded."""
-    return Vocabulary.load(run.tokenizer).tokenizer
+    with _usable(run, run.tokenizer):
+        made_of = Vocabulary.load(run.tokenizer)
+        if len(made_of.vocab) != vocab_size:
+            raise ValueError(f"it has {len(made_of.vocab)} tokens, and the model {vocab_size}")
+    return made_of.tokenizer
 
 
 def write(run: Run, text: Text, made_of: Vocabulary, settings: Settings) -> None:
@@ -93,6 +106,36 @@ def write(run: Run, text: Text, made_of: Vocabulary, settings: Settings) -> None
         raise store.unwritten(run.folder, error) from None
 
 
-def read(run: Run) -> tuple[Any, Any]:
-    """The ids to learn from and those held out, mapped into memory and not read."""
-    return np.load(run.learned, mmap_mode="r"), np.load(run.held_out, mmap_mode="r")
+def read(run: Run, vocab_size: int) -> tuple[Any, Any]:
+    """The ids to learn from and those held out, mapped into memory. Raises DojoError where they cannot be used."""
+    learned, held_out = (_ids(run, path, vocab_size) for path in (run.learned, run.held_out))
+    return learned, held_out
+
+
+def _ids(run: Run, path: Path, vocab_size: int) -> Any:
+    with _usable(run, path):
+        check_regular(path)
+        try:
+            ids = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception:  # numpy has many names for a file that is none of its own
+            raise ValueError("it holds no array") from None
+        if ids.ndim != 1 or ids.dtype.kind != "u" or len(ids) < 2:
+            raise ValueError("it holds no row of ids")
+        if ids.max() >= vocab_size:
+            raise ValueError(f"it has the id {ids.max()}, and the vocabulary {vocab_size} tokens")
+    return ids
+
+
+@contextlib.contextmanager
+def _usable(run: Run, path: Path) -> Iterator[None]:
+    """Within, what is wrong with a file of a run becomes a DojoError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise run.unusable(path, "is missing") from None
+    except NotRegular as error:
+        raise run.unusable(path, str(error).removeprefix(path.name).strip()) from None
+    except OSError as error:
+        raise run.unusable(path, f"cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise run.unusable(path, f"is damaged: {error}") from None

@@ -1,3 +1,3 @@
 """Bring a release into a learner's clone without touching what the learner wrote."""
 
-__all__ = ["git", "merge", "plan"]
+__all__ = ["git", "merge", "origin", "plan"]

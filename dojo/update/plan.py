@@ -17,6 +17,7 @@ from dojo.catalog.curriculum import Place, katas
 from dojo.catalog.stubs import NotStubbable, stub_of
 from dojo.errors import DojoError
 from dojo.learner import store
+from dojo.system import packages
 from dojo.update.git import GitError, file_at, git, paths, succeeds
 from dojo.update.merge import CannotMerge, merged
 
@@ -76,7 +77,7 @@ def default_release() -> str:
     if remote is None:
         raise CannotUpdate(
             "this clone knows no place that releases come from. "
-            "Name it once: git remote add upstream ADDRESS-OF-THE-REPOSITORY"
+            f"Name it once: git remote add upstream {packages.repository() or 'ADDRESS-OF-THE-REPOSITORY'}"
         )
     head = git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", check=False).strip()
     return head.removeprefix("refs/remotes/") or f"{remote}/main"
@@ -312,7 +313,11 @@ def _new_tests(changed: set[str], known: set[str]) -> list[Change]:
 def _commit(release: str) -> str:
     commit = git("rev-parse", "-q", "--verify", f"{release}^{{commit}}", check=False).strip()
     if not commit:
-        raise CannotUpdate(f"there is no {release} here: name a branch such as upstream/main, a tag or a commit.")
+        releases = git("tag", "--list", "v*", "--sort=-version:refname").split()
+        known = f" Releases: {', '.join(releases[:5])}." if releases else ""
+        raise CannotUpdate(
+            f"there is no {release} here: name a branch such as upstream/main, a tag or a commit.{known}"
+        )
     return commit
 
 

@@ -4,7 +4,8 @@ import ast
 import difflib
 
 from dojo.catalog import specification
-from dojo.catalog.curriculum import Place
+from dojo.learner.store import shown
+from dojo.serving.finder import own_file
 from dojo.system.files import read_regular
 
 
@@ -13,7 +14,7 @@ def missing_name(address: str, name: str) -> list[str]:
     body = parsed(learners_source(address)).body
     own = {node.name: node.lineno for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     asked = specification.public_names(address)
-    lines = [f"katas/{address}.py defines no {name}"]
+    lines = [f"{shown(own_file(address))} defines no {name}"]
     if name not in own and name in {alias for node in body for alias in _aliases(node)}:
         lines.append(f"{name} is there only as another name of something else: write it with def or class")
     for near in difflib.get_close_matches(name, [other for other in own if other not in asked], 1, 0.5):
@@ -79,7 +80,7 @@ def misplaced(address: str) -> list[str]:
         for other in alike[:1]:
             place = f"inside {'.'.join(other[:-1])}" if len(other) > 1 else "outside of any class"
             right = f"the class {owner}" if owner else "the file, not in anything"
-            stray = f"katas/{address}.py:{stands[other]} `def {where[-1]}` stands {place}"
+            stray = f"{shown(own_file(address))}:{stands[other]} `def {where[-1]}` stands {place}"
             found.append(f"{stray}; it belongs in {right}: check its indent")
     return found
 
@@ -106,7 +107,7 @@ def learners_source(address: str) -> str:
 
 def learners_bytes(address: str) -> bytes:
     try:
-        return read_regular(Place(address).stub)
+        return read_regular(own_file(address))
     except OSError:
         return b""
 

@@ -50,6 +50,14 @@ def limit(deadline: float) -> None:
         hard = resource.getrlimit(what)[1]
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    signal.signal(signal.SIGALRM, _wake_the_parent)
+    signal.setitimer(signal.ITIMER_REAL, left + GRACE, 1)
+
+
+def _wake_the_parent(*_: object) -> None:
+    """Code under test may have stopped the parent, which then would wait for ever."""
+    if hasattr(signal, "SIGCONT"):
+        os.kill(os.getppid(), signal.SIGCONT)
 
 
 def refuse(call: str) -> Callable[..., NoReturn]:
@@ -75,6 +83,9 @@ def pytest_configure() -> None:
     builtins.input = refuse("input()")
     pdb.set_trace = refuse("pdb.set_trace()")
     sys.breakpointhook = refuse("breakpoint()")
+
+
+pytest_unconfigure = _wake_the_parent
 
 
 if "KATA_STACK" in os.environ:

@@ -19,7 +19,8 @@ SKIPPERS = ("skip", "skipif", "importorskip")
 class Request:
     """What to test: a kata, with some prerequisites from the reference, or the reference itself.
 
-    tiers: CORE alone, FURTHER for everything, or OFFER, the further clauses after a core that passed.
+    instead: a file that is tested in the place of the learner's. tiers: CORE alone, FURTHER for everything, or OFFER,
+    the further clauses after a core that passed. clause: the one to test, of either tier; empty for all.
     """
 
     kata: Kata
@@ -27,14 +28,19 @@ class Request:
     solutions: bool = False
     tiers: str = CORE
     verbose: bool = False
+    instead: Path | None = None
+    clause: str = ""
 
 
 def command(request: Request, *more: str) -> list[str]:
     """The command line that tests a kata."""
     words = [sys.executable, "-m", "pytest", request.kata.tests.relative_to(ROOT).as_posix(), "-p", "no:randomly"]
     words += [*more, *filter(None, [request.tiers])]
+    words += ["--clause", request.clause] if request.clause else []
     if request.borrowed:
         words += ["--borrow", ",".join(request.borrowed)]
+    if request.instead:
+        words += ["--instead", f"{request.kata.address}:{request.instead}"]
     return [*words, *(["--solutions"] if request.solutions else [])]
 
 

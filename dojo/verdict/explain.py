@@ -12,16 +12,18 @@ from dojo.catalog import specification
 from dojo.catalog.stubs import NOT_WRITTEN
 from dojo.learner.store import shown
 from dojo.serving.annotations import Mismatch
-from dojo.serving.finder import KataUnavailable, address_of, served_files
-from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, STAR, USES, NotAllowed
+from dojo.serving.finder import KataUnavailable, address_of, own_file, served_files
+from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, READS, STAR, USES, NotAllowed
 from dojo.system.files import NotRegular
 from dojo.verdict._misplaced import line_of_empty, misplaced, missing_name, wrong_byte
 
+LONGEST = 10_000  # characters of an error's text
 UNWRITTEN, UNUSABLE, WRONG = "unwritten", "unusable", "wrong"
 WHY_NOT_ALLOWED = {
     USES: "The specification of {} asks you to write this yourself.",
     IMPORTS: "A kata imports neither the reference nor the tests and their tools.",
     CHANGES: "A kata changes nothing in other modules: the tests use them too.",
+    READS: "A kata does not read the reference.",
     DETOUR: "A kata calls what it needs by its name.",
     STAR: "A kata names what it imports.",
 }
@@ -87,7 +89,7 @@ class Failure:
 
     @property
     def file(self) -> str:
-        return f"katas/{self.address}.py"
+        return shown(own_file(self.address))
 
     @property
     def name(self) -> str:
@@ -96,10 +98,13 @@ class Failure:
 
 def explained(failure: Failure) -> Explanation:
     """The explanation of the first kind that fits; the last one always fits."""
-    for kind in (_unavailable, _not_written, _misplaced, _mismatch, _no_super, _waits):
-        if found := kind(failure):
-            return found
-    return _error(failure)
+    try:
+        for kind in (_unavailable, _not_written, _misplaced, _mismatch, _no_super, _waits, _error):
+            if found := kind(failure):
+                return found
+    except Exception as second:  # a learner's own error may fail to say anything at all
+        return _wrong(failure, f"an error that cannot be described: {type(second).__name__}")
+    raise AssertionError("no kind of explanation fits")
 
 
 def _unavailable(failure: Failure) -> Explanation | None:
@@ -117,7 +122,7 @@ def _unavailable(failure: Failure) -> Explanation | None:
         case SyntaxError() as cause:
             return _syntax_error(failure, cause)
         case NotAllowed() as cause:
-            headline, *others = [f"{failure.file}:{line} {verb} {name}" for verb, name, line in cause.uses[:4]]
+            headline, *others = [f"{cause.file}:{line} {verb} {name}" for verb, name, line in cause.uses[:4]]
             why = WHY_NOT_ALLOWED[cause.uses[0].verb].format(failure.name)
             return Explanation(UNUSABLE, headline, (*others, why), next=test)
         case NotRegular() as cause:
@@ -191,7 +196,8 @@ def _error(failure: Failure) -> Explanation:
     if "Flaky" in type(error).__name__:
         return _wrong(failure, "The same call gave two different results: is something random, or kept between calls?")
     if is_verdict(error):
-        seen = (getattr(error, "msg", None) or _text_of(error)).partition("\nassert ")[0]
+        message = getattr(error, "msg", None)
+        seen = (message if isinstance(message, str) else _text_of(error)).partition("\nassert ")[0]
         return _wrong(failure, " ".join(seen.split()), *_drawn(error))
     if isinstance(error, RecursionError):
         return _wrong(failure, "RecursionError: the function calls itself without end", own=True)
@@ -236,7 +242,8 @@ def _syntax_error(failure: Failure, error: SyntaxError) -> Explanation:
 
 def _drawn(error: BaseException) -> list[str]:
     """What Hypothesis had drawn when the test failed, by the labels that the test gave."""
-    notes = "\n".join(getattr(error, "__notes__", ()))
+    notes = getattr(error, "__notes__", ())
+    notes = "\n".join(map(str, notes)) if isinstance(notes, list) else ""
     found = [f"{label} = {value}" for label, value in re.findall(r"^Draw \d+ \((\w+)\): (.*)$", notes, re.MULTILINE)]
     found += re.findall(r"^with (.+)$", notes, re.MULTILINE)
     return ["with " + ", ".join(dict.fromkeys(found))] if found else []
@@ -258,8 +265,8 @@ def first_line(error: BaseException) -> str:
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)
-    except Exception as second:  # a learner's own error may fail to say what it is
+        return str(error)[:LONGEST]
+    except (Exception, SystemExit) as second:  # a learner's own error may fail to say what it is
         return f"(its text cannot be shown: {type(second).__name__})"
 
 

@@ -68,6 +68,9 @@ def judge_record(evidence: Evidence, clauses: Collection[str]) -> tuple[str, lis
 def why_stopped(evidence: Evidence) -> list[str]:
     """Why the run came to no end of its own, in lines; empty where it did."""
     ended, output = evidence.ended, evidence.output
+    if not evidence.record.begun:
+        how = ended.over or name_of_exit(ended.code)
+        return [f"pytest could not start: {how}", *last_words(output, 3), "`dojo doctor` looks for the cause."]
     where = place(evidence)
     if ended.over:
         return [ended.over, *where, *slowest(evidence.record)]
@@ -142,8 +145,9 @@ def name_of_exit(code: int) -> str:
 
 
 def last_words(output: str, most: int = 8) -> list[str]:
-    """The end of pytest's own output, where nothing better is known."""
-    return [line for line in output.splitlines() if line.strip()][-most:]
+    """The errors in pytest's own output, or its end, where nothing better is known."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    return [line for line in lines if line.startswith("E  ")][-most:] or lines[-most:]
 
 
 def _line(path: Path, number: int) -> str:

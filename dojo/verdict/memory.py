@@ -11,7 +11,9 @@ VERDICT, TIME = "verdict", "time"
 
 
 def remember(verdict: Verdict) -> None:
-    """Keep a verdict on a learner's own file. Raises CannotSave."""
+    """Keep a verdict on a learner's own file, unless its tests never began. Raises CannotSave."""
+    if not verdict.begun:
+        return
     kata = verdict.kata
     store.write(kata.address, VERDICT, verdict.as_progress())
     known = store.read(kata.address, TIME)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dojo.verdict.diagnosis import Named
@@ -29,9 +28,13 @@ class Outcome:
 
 @dataclass
 class Record:
-    """What was recorded: the outcomes, the test that started last and when, whether the last test has ended."""
+    """What was recorded: the outcomes, the test that started last and when, whether the last test has ended.
+
+    begun: whether pytest came as far as to load the tests.
+    """
 
     tests: list[Outcome] = field(default_factory=list)
+    begun: bool = False
     started: str = ""
     started_at: float = 0.0
     whole: bool = False
@@ -42,17 +45,15 @@ class Record:
         return {test.name for test in self.tests}
 
 
-def read(path: Path, secret: str) -> Record:
+def read(content: bytes, secret: str) -> Record:
     """The record so far. A half line, or one without the secret, is none: the code under test wrote it."""
     record = Record()
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return record
-    for line in map(_json, lines):
+    for line in map(_json, content.splitlines()):
         if not isinstance(line, dict) or line.pop("secret", "") != secret:
             continue
         match line:
+            case {"record": "begin"}:
+                record.begun = True
             case {"record": "start", "test": str(name), "at": float(at)}:
                 record.started, record.started_at, record.whole = name, at, False
             case {"record": "test", "test": str(name), "outcome": str(outcome)}:
@@ -75,5 +76,5 @@ def _outcome(name: str, outcome: str, line: dict[str, Any]) -> Outcome:
 def _json(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -3,37 +3,43 @@
 What the parent left in that file is a secret, which goes into every line: code under test that finds the file does not
 write a verdict by accident. Nothing of it stays in the environment.
 
-Records: `start` and `test` for each test, `end` after the last one, and then, where tests failed, `named`, the known
-mistakes that the kata shows.
+Records: `begin` before the tests are loaded, `start` and `test` for each test, `end` after the last one, and then,
+where tests failed, `named`, the known mistakes that the kata shows.
 """
 
 import json
 import os
 import time
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from dojo.verdict.reporting import FAILED, diagnosis_of, explanation_of
 
 
-def secret_in(path: Path) -> str:
+def secret_in(file: TextIO) -> str:
     """What the file holds before the run; it is emptied."""
-    secret = path.read_text(encoding="utf-8") if path.is_file() else ""
-    path.write_text("", encoding="utf-8")
+    file.seek(0)
+    secret = file.read()
+    file.truncate(0)
     return secret
 
 
 PATH = os.environ.pop("KATA_RECORD", "")
-SECRET = secret_in(Path(PATH)) if PATH else ""
+# Open until the process ends: what the code under test does to the path changes nothing.
+FILE = open(PATH, "a+", encoding="utf-8") if PATH else None  # noqa: SIM115
+SECRET = secret_in(FILE) if FILE else ""
 
 
 def write(record: dict[str, Any]) -> None:
     """Append one record and hand it to the system at once: what comes after may end the process."""
-    if PATH:
-        with open(PATH, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record | {"secret": SECRET}) + "\n")
+    if FILE:
+        FILE.write(json.dumps(record | {"secret": SECRET}) + "\n")
+        FILE.flush()
+
+
+def pytest_collection() -> None:
+    write({"record": "begin"})
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

@@ -36,8 +36,12 @@ def explanation(found: Explanation, names: Sequence[str] = (), width: int = IN_A
     for line in found.code:
         yield [INDENT * 2, terminal.cut(_printable(line), width - 2 * len(INDENT))]
     if found.place:
-        place = f"your line: {found.place}  "
-        yield [INDENT, place, terminal.cut(_printable(found.line), width - len(INDENT + place))]
+        place, code = f"your line: {found.place}", _printable(found.line)
+        if len(INDENT + place) + 20 < width:
+            yield [INDENT, f"{place}  ", terminal.cut(code, width - len(INDENT + place) - 2)]
+        else:
+            yield from ([line] for line in terminal.wrapped(place, width, INDENT, INDENT * 2))
+            yield [INDENT * 2, terminal.cut(code, width - 2 * len(INDENT))]
     for detail in found.details:
         yield from ([line] for line in terminal.wrapped(_printable(detail), width, INDENT, INDENT * 2))
     yield from named(names, width)
@@ -55,7 +59,7 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
 
     A diagnosis that is there is told with the failures.
     """
-    lines: list[Line] = [_heading(found.kata.title, where, width)]
+    lines: list[Line] = _heading(found.kata.title, where, width)
     if found.borrowed:
         text = f"not green yet, so taken from the reference: {', '.join(found.borrowed)}"
         lines += [[(line, "dim")] for line in terminal.wrapped(text, width, "", INDENT)]
@@ -65,16 +69,16 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
             lines += marks(found.further, width, "further: ")
     if found.why:
         first, *rest = found.why
-        lines += [[], *([(line, "bold red")] for line in terminal.wrapped(first, width, "", INDENT))]
+        lines += [[], *([(line, "bold red")] for line in terminal.wrapped(_printable(first), width, "", INDENT))]
         lines += [[line] for text in rest for line in terminal.wrapped(_printable(text), width, INDENT, INDENT * 2)]
     lines += failures(found, width, verbose)
     lines += output(found) if verbose else []
     return [*lines, [], *count(found, width), *skips(found, width)]
 
 
-def heading(kata: Kata, width: int) -> list[Line]:
-    """The title of a kata, and its file."""
-    return [_heading(kata.title, f"katas/{kata.address}.py", width)]
+def heading(kata: Kata, width: int, where: str = "") -> list[Line]:
+    """The title of a kata, and its file, or where the file is that stands in its place."""
+    return _heading(kata.title, where or f"katas/{kata.address}.py", width)
 
 
 def output(found: Verdict) -> list[Line]:
@@ -83,9 +87,9 @@ def output(found: Verdict) -> list[Line]:
     return [[], [("what pytest printed", "bold")], *([_printable(line)] for line in text)] if text else []
 
 
-def _heading(title: str, where: str, width: int) -> Line:
-    gap = max(min(width, 80) - len(title) - len(where), 2)
-    return [(title, "bold"), " " * gap, (where, "dim")]
+def _heading(title: str, where: str, width: int) -> list[Line]:
+    gap = min(width, 80) - len(title) - len(where)
+    return [[(title, "bold"), " " * gap, (where, "dim")]] if gap >= 2 else [[(title, "bold")], [(where, "dim")]]
 
 
 def marks(found: dict[str, str], width: int, heading: str = "") -> list[Line]:
@@ -186,6 +190,8 @@ def count(found: Verdict, width: int) -> list[Line]:
 
 def next_command(found: Verdict) -> str:
     """What to type next: after a green verdict, for the next kata."""
+    if found.outcome == GREEN and found.clause:
+        return f"dojo test {curriculum.short(found.kata)}"
     if found.outcome == GREEN:
         upcoming = next_of(standings())
         return command_for(upcoming) if upcoming else "dojo train"

@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Generator, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dojo import ROOT
+from dojo.system import terminal
 from dojo.verdict.diagnosis import Named, diagnosis, sentences, served_reference
 from dojo.verdict.explain import WRONG, Explanation, Failure, explained, frames_of
 from dojo.verdict.render import as_text
@@ -13,6 +16,7 @@ from dojo.verdict.tiers import About, about
 
 PRINTED = {"Captured stdout call": "your code printed", "Captured stderr call": "your code printed to stderr"}
 MOST_PRINTED = 20
+WIDEST = 2000  # characters of a line
 FAILED = pytest.StashKey[dict[str, Any]]()  # address to the probe of its test file, for katas with a failed test
 NAMED = pytest.StashKey[dict[str, Named]]()  # address to what its diagnosis found
 
@@ -75,8 +79,8 @@ def diagnosis_of(address: str, probe: Any) -> Named:
 
 
 def tail(text: str) -> str:
-    """The last lines of what was printed, and how many came before."""
-    lines = text.rstrip("\n").split("\n")
+    """The last lines of what was printed, cut and without control characters, and how many came before."""
+    lines = [terminal.cut(terminal.harmless(line), WIDEST) for line in text.rstrip("\n").split("\n")]
     left_out = len(lines) - MOST_PRINTED
     return "\n".join([f"({left_out} lines before)", *lines[-MOST_PRINTED:]] if left_out > 0 else lines)
 
@@ -87,9 +91,18 @@ def explanation_of(report: pytest.TestReport) -> Explanation | None:
     return Explanation.of(found) if found else None
 
 
+def drop_warnings_of_the_reference(terminalreporter: pytest.TerminalReporter) -> None:
+    """Take out what borrowed katas warn of: it is not the learner's, and pytest shows the reference's line with it."""
+    warned = terminalreporter.stats.get("warnings", [])
+    others = [one for one in warned if not Path(one.fslocation[0]).is_relative_to(ROOT / "solutions")]
+    if warned and not terminalreporter.config.getoption("solutions"):
+        terminalreporter.stats["warnings"] = others
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
     """Show a kata's failures grouped by their text, so that an untouched stub is one line and not thirteen."""
+    drop_warnings_of_the_reference(terminalreporter)
     reports = terminalreporter.stats.get("failed", [])
     katas = [report for report in reports if explanation_of(report)]
     if terminalreporter.config.getoption("verbose") > 0 or terminalreporter.config.option.tbstyle == "no" or not katas:

@@ -1,11 +1,9 @@
 """Test a kata in a process of its own, and come back with a verdict."""
 
-import contextlib
 import importlib.util
-import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dojo import ROOT
@@ -18,8 +16,6 @@ from dojo.verdict.judging import Evidence, judge, judge_record, marks_of
 from dojo.verdict.record import Outcome, Record, read
 from dojo.verdict.supervision import Ended, Limits, Prepared, prepare, supervise
 
-TAIL = 100_000  # bytes of pytest's own output that are kept
-
 
 @dataclass
 class Verdict:
@@ -27,14 +23,18 @@ class Verdict:
 
     why: in lines, why there is no verdict, or why it is red though no test failed. complete: whether the further
     clauses hold as well; None where that was not tested. named: the known mistakes; None until they were looked for.
+    begun: whether the tests were loaded; where they were not, nothing is known about the kata.
+    clause: the only one that was tested; empty for all.
     """
 
     kata: Kata
     tiers: str = CORE
     outcome: str = NONE
+    begun: bool = False
     why: list[str] = field(default_factory=list)
     tests: list[Outcome] = field(default_factory=list)
     clauses: dict[str, str] = field(default_factory=dict)
+    clause: str = ""
     complete: bool | None = None
     named: Named | None = None
     borrowed: tuple[str, ...] = ()
@@ -46,17 +46,19 @@ class Verdict:
     @property
     def wanted(self) -> dict[str, str]:
         """The marks of the clauses that decide the outcome."""
-        return self.clauses if self.tiers == FURTHER else self.core
+        return self.core | self.further if self.tiers == FURTHER else self.core
 
     @property
     def core(self) -> dict[str, str]:
-        """The marks of the core's clauses."""
-        return {slug: self.clauses.get(slug, UNTESTED) for slug in specification.core_clauses(self.kata.address)}
+        """The marks of the core's clauses, or of the one that was tested."""
+        slugs = [self.clause] if self.clause else specification.core_clauses(self.kata.address)
+        return {slug: self.clauses.get(slug, UNTESTED) for slug in slugs}
 
     @property
     def further(self) -> dict[str, str]:
         """The marks of the further clauses."""
-        return {slug: self.clauses.get(slug, UNTESTED) for slug in specification.further_clauses(self.kata.address)}
+        slugs = [] if self.clause else specification.further_clauses(self.kata.address)
+        return {slug: self.clauses.get(slug, UNTESTED) for slug in slugs}
 
     @property
     def failures(self) -> list[Outcome]:
@@ -101,10 +103,11 @@ def run(
         if importlib.util.find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     kata, limits, watcher = request.kata, limits or Limits(), watcher or Watcher()
-    verdict = Verdict(kata, request.tiers, borrowed=request.borrowed)
+    verdict = Verdict(kata, request.tiers, borrowed=request.borrowed, clause=request.clause)
     verdict.source, verdict.tests_hash = hash_of(kata.stub), hash_of(kata.tests)
     try:
         expected, reasons = expected_tests(kata), skip_reasons(kata)
+        expected = {test: slug for test, slug in expected.items() if request.clause in ("", slug)}
     except (OSError, SyntaxError, ValueError) as error:
         verdict.why = [f"{kata.tests.relative_to(ROOT).as_posix()} cannot be read: {error}", "`dojo doctor` tells more"]
         return verdict
@@ -114,11 +117,10 @@ def run(
         verdict.why = [f"there is no room for temporary files: {error.strerror or error}"]
         return verdict
     try:
-        running = _Run(request, verdict, expected, reasons, watcher, prepared.record, prepared.secret)
+        running = _Run(request, verdict, expected, reasons, watcher, prepared)
         ended = supervise(prepared, limits, running.look, watcher.cancelled)
-        output, stack = _tail(prepared.folder / "output"), _tail(prepared.folder / "stack")
-        record = read(prepared.record, prepared.secret)
-        running.end(Evidence(kata, expected, record, ended, output, stack, reasons))
+        output, stack = prepared.output_until_now(), prepared.stack()
+        running.end(Evidence(kata, expected, running.recorded(), ended, output, stack, reasons))
     finally:
         prepared.close()
     return verdict
@@ -133,20 +135,21 @@ class _Run:
     expected: dict[str, str]
     reasons: tuple[str, ...]
     watcher: Watcher
-    record: Path
-    secret: str
+    prepared: Prepared
     begun: float = field(default_factory=time.monotonic)
     stands: bool = False  # whether the outcome is known, whatever the process does after that
 
     @property
-    def wanted(self) -> dict[str, str]:
+    def wanted(self) -> Collection[str]:
         """The clauses that decide the outcome."""
-        address = self.request.kata.address
-        return specification.clauses(address) if self.request.tiers == FURTHER else specification.core_clauses(address)
+        return self.verdict.wanted
+
+    def recorded(self) -> Record:
+        return read(self.prepared.recorded(), self.prepared.secret)
 
     def look(self) -> None:
         """Read what was recorded so far, and tell the verdict as soon as it stands."""
-        record = read(self.record, self.secret)
+        record = self.recorded()
         self.watcher.counted(len(record.names), len(self.expected))
         self.watcher.marked(record)
         if not self.stands and self.is_decided(record):
@@ -178,13 +181,6 @@ class _Run:
             self.verdict.complete = None if undecided else self.verdict.outcome == rest == GREEN
 
     def fill_in(self, evidence: Evidence) -> None:
+        self.verdict.begun = evidence.record.begun
         self.verdict.tests, self.verdict.clauses = evidence.record.tests, marks_of(evidence)
         self.verdict.seconds = self.verdict.seconds or evidence.ended.seconds
-
-
-def _tail(path: Path) -> str:
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(file.tell() - TAIL, 0))
-        return file.read().decode("utf-8", errors="replace")
-    return ""

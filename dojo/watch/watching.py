@@ -196,6 +196,7 @@ class Watch:
             spare.close()
             spare = None
         self.seen, self.view.record, self.view.note = hash_of(kata.stub), Record(), ""
+        self.view.panel, self.view.scrolled = [], 0
         request = spare.request if spare else self._request(kata)
         self.running = Run(self.number, request, spare, self.limits, self.post)
         self.screen.show(self.view)
@@ -251,10 +252,9 @@ class Watch:
             case "s":
                 self._command("spec", kata)
             case "l":
-                self._command()
+                self._command("list")
             case "c":
-                self._tell("testing every kata that is begun ...")
-                self._command("report")
+                self._command("report", note="testing every kata that is begun ...")
             case "d" if standing(self.view.kata).state in FINISHED:
                 self._command("diff", kata)
             case "d":
@@ -277,8 +277,10 @@ class Watch:
         self.view.question, self.confirmed = question, command
         self.screen.show(self.view)
 
-    def _command(self, *words: str) -> None:
+    def _command(self, *words: str, note: str = "") -> None:
         """Run a command of dojo in a thread, and show what it prints."""
+        self.view.note = note or f"{' '.join(('dojo', *words))} ..."
+        self.screen.show(self.view)
 
         def work() -> None:
             ended = subprocess.run(

@@ -1,5 +1,6 @@
 """Low-rank adapters, clause by clause. The why: docs/finetuning/lora.md."""
 
+import copy
 import math
 
 import pytest
@@ -74,7 +75,9 @@ class Twice(nn.Module):
 
 def layer(d_in=5, d_out=4, rank=3, alpha=7.0, kata_class=LoRALinear):
     """A LoRALinear with numbers in all its parameters, A and B among them."""
-    return dealt(kata_class(dealt(nn.Linear(d_in, d_out)), rank, alpha))
+    made = dealt(kata_class(dealt(nn.Linear(d_in, d_out)), rank, alpha))
+    made.alpha_of_test = alpha  # a layer need not keep alpha: alpha / rank is enough
+    return made
 
 
 @st.composite
@@ -87,13 +90,13 @@ def layers(draw):
 def update(made):
     """alpha / rank * B A, (out_features, in_features)."""
     a, b = made.A.detach(), made.B.detach()
-    return float(made.alpha) / a.shape[0] * (b @ a)
+    return made.alpha_of_test / a.shape[0] * (b @ a)
 
 
 def output(made, x):
     """What the formula gives, with gradients."""
     thin = functional.linear(functional.linear(x, made.A), made.B)
-    return functional.linear(x, made.linear.weight, made.linear.bias) + float(made.alpha) / len(made.A) * thin
+    return functional.linear(x, made.linear.weight, made.linear.bias) + made.alpha_of_test / len(made.A) * thin
 
 
 def is_lora(module):
@@ -364,7 +367,7 @@ def test_an_example_by_hand():
 @given(layers(), st.integers(0, 3))
 def test_the_output_is_that_of_the_formula(made, axes):
     x, rank = numbers(*(2, 3, 4)[:axes], made.A.shape[1]), len(made.A)
-    close(made(x), output(made, x), f"x has {axes + 1} axes; the update is multiplied by {made.alpha} / {rank}")
+    close(made(x), output(made, x), f"x has {axes + 1} axes; the update is multiplied by {made.alpha_of_test} / {rank}")
 
 
 @clause("gradients")
@@ -413,7 +416,11 @@ def test_linears_with_these_names_are_replaced(targets, expected):
     same([name for name in after if is_lora(after[name])], expected, f"the places of LoRALinears, for {targets}")
     for name in expected:
         assert after[name].linear is before[name], f"{name} holds another linear than the one that was there"
-        same((after[name].rank, float(after[name].alpha)), (2, 3.0), f"rank and alpha of {name}")
+        twin = LoRALinear(copy.deepcopy(before[name]), 2, 3.0)
+        same(after[name].A.shape, twin.A.shape, f"the shape of A of {name}, rank 2")
+        twin.load_state_dict(dealt(after[name]).state_dict())
+        x = numbers(3, twin.A.shape[1])
+        close(after[name](x), twin(x), f"the output of {name} is not that of LoRALinear(linear, 2, 3.0)")
     others = [name for name in before if name not in expected and after[name] is not before[name]]
     assert not others, f"{others} are not targets, but have been replaced"
     same(sorted(result), expected, "the names that apply_lora returned, sorted")

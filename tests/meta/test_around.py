@@ -1,14 +1,20 @@
 """What stands around the katas: workflows, issue forms, the editor's settings, how to cite."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
 
 import pytest
+from ruamel.yaml import YAML
 
 from dojo import ROOT
+from dojo.catalog import schedule
+from dojo.catalog.curriculum import katas
+from dojo.check import check_groups, check_release
+from dojo.system import packages
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml")
@@ -27,7 +33,7 @@ def fits(schema, *files):
 
 
 def test_workflows_fit_the_published_schema_and_end_by_themselves():
-    assert [path.stem for path in WORKFLOWS] == ["checks", "progress"]
+    assert [path.stem for path in WORKFLOWS] == ["checks", "progress", "release"]
     fits("vendor.github-workflows", *WORKFLOWS)
     fits("custom.github-workflows-require-timeout", *WORKFLOWS)
 
@@ -76,3 +82,67 @@ def test_the_editor_hides_the_answers_and_shows_the_tests():
     assert settings["files.exclude"]["solutions"] is True
     assert settings["files.exclude"]["tests/**/*.mistakes.toml"] is True
     assert not any(pattern in ("tests", "katas", "docs") for pattern in settings["files.exclude"])
+
+
+@pytest.mark.parametrize(
+    ("named", "here"),
+    [("", True), ("Katas/llm-katas", True), ("katas/llm-katas.git", True), ("learner/llm-katas", False)],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="the runner's shell is bash")
+def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, named, here):
+    """A copy that is not a fork, made from a template say, runs the short job that asks and no other."""
+    workflow = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))
+    jobs = workflow["jobs"]
+    asks = jobs.pop("upstream")
+    assert all(job["needs"] == "upstream" and "needs.upstream.outputs.here" in job["if"] for job in jobs.values())
+    text = f'[project.urls]\nRepository = "https://github.com/{named}"\n' if named else "[project]\n"
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    environment = {**os.environ, "GITHUB_REPOSITORY": "katas/llm-katas", "GITHUB_OUTPUT": str(tmp_path / "output")}
+    step = next(step["run"] for step in asks["steps"] if step.get("id") == "ask")
+    subprocess.run(["bash", "-e", "-c", step], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "output").read_text(encoding="utf-8") == f"here={'true' if here else 'false'}\n"
+
+
+@pytest.mark.parametrize(
+    ("stated", "address"),
+    [
+        (
+            '[project]\n[project.urls]\nRepository = "https://github.com/katas/llm-katas"\n',
+            "https://github.com/katas/llm-katas",
+        ),
+        ('[project]\n[project.urls]\nRepository = "https://example.org/llm-katas.git"\n', ""),
+        ("[project]\n", ""),
+        ("[project", ""),
+    ],
+)
+def test_the_address_of_the_repository_is_none_while_it_is_an_example(monkeypatch, tmp_path, stated, address):
+    (tmp_path / "pyproject.toml").write_text(stated, encoding="utf-8")
+    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    assert packages.repository() == address
+
+
+@pytest.mark.parametrize(
+    ("heading", "notes"),
+    [("## 0.2.0", "- New."), ("## 0.2.0 - 2027-01-31", "- New."), ("## 0.2.01", ""), ("## Unreleased", "")],
+)
+def test_the_notes_of_a_release_are_those_of_the_changelog(heading, notes):
+    changelog = f"# Changelog\n\n## Unreleased\n\n- Later.\n\n{heading}\n\n- New.\n\n## 0.1.0\n\n- Old.\n"
+    assert check_release.notes_of("0.2.0", changelog) == notes
+
+
+def test_a_release_whose_versions_differ_is_refused(capsys):
+    assert check_release.main(["v9.9.9"]) == 1
+    assert capsys.readouterr().out.startswith("the tag is v9.9.9, and pyproject.toml has the version ")
+
+
+def test_the_schedules_and_answers_of_study_groups_are_those_of_the_curriculum(capsys):
+    assert check_groups.main([]) == 0, capsys.readouterr().out
+
+
+def test_weeks_are_no_longer_than_they_have_to_be():
+    for weeks in (schedule.beside_the_book(), schedule.short_route()):
+        longest = max(map(schedule.minutes, weeks))
+        in_order = [kata for week in weeks for kata in week]
+        assert in_order == sorted(in_order, key=katas().index)
+        assert len(schedule._filled(in_order, longest - 5)) > len(weeks)
+    assert (len(schedule.beside_the_book()), len(schedule.short_route())) == (8, 4)

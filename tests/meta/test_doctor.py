@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -108,6 +109,21 @@ def test_a_torch_that_is_broken_or_slow_is_wrong(monkeypatch, code, seen):
     (finding,) = doctor.torch()
     assert finding.state == WRONG
     assert finding.seen.startswith(seen)
+
+
+def pytest_of(toys, **more):
+    """What doctor finds about pytest."""
+    ended = toys.run("dojo", "doctor", "--json", **more)
+    (found,) = [one for one in json.loads(ended.stdout)["findings"] if one["name"] == "pytest"]
+    assert ended.returncode == (found["state"] == WRONG)
+    return found
+
+
+@pytest.mark.parametrize("name", ["PYTEST_PLUGINS", "PYTEST_ADDOPTS", "KATA_PROFILE"])
+def test_a_setting_that_keeps_pytest_from_starting_is_found(toys, name):
+    found = pytest_of(toys, **{name: "--nothing-here" if name == "PYTEST_ADDOPTS" else "nothing_here"})
+    assert (found["state"], found["fix"].split()[-1].strip("=")) == (WRONG, name)
+    assert re.search("nothing.here", found["seen"]), found
 
 
 def test_edited_tests_are_noticed(toys, monkeypatch):

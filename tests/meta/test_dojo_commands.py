@@ -1,5 +1,6 @@
 """`dojo spec`, `hint`, `reset`, `diff`, `open` and `completion`, and what holds for every command."""
 
+import importlib
 import json
 import os
 import re
@@ -9,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from dojo import ROOT
-from dojo.cli import COMMANDS
+from dojo.cli import COMMANDS, Deferred, dojo
 from tests.meta.scratch import DOUBLING
 
 OWN = "def double(number):\n    return number * 2  # mine: ᵀ\n"
@@ -34,6 +36,13 @@ def test_spec_shows_the_reference_whatever_the_learners_file_says(toys):
         "yours: katas/toys/doubling.py · the why: docs/toys/doubling.md",
         "next: dojo test doubling",
     ]
+
+
+def test_spec_joins_the_lines_of_a_paragraph(toys):
+    text = "Give back a number.\n\n    Shapes: an int,\n    and the result.\n    Units: kilograms."
+    toys.write("solutions/toys/doubling.py", DOUBLING.replace("Give back a number twice as large.", text))
+    lines = toys.run("dojo", "spec", "doubling").stdout.splitlines()
+    assert lines[3:7] == ["    Give back a number.", "", "    Shapes: an int, and the result.", "    Units: kilograms."]
 
 
 def test_spec_carries_the_marks_of_the_last_verdict(toys):
@@ -69,7 +78,7 @@ def test_hints_climb_one_rung_each_time_and_stay_on_the_last(toys):
     ]
     assert asked[0][2:] == ["What is three and three?", "", "more: dojo hint doubling"]
     assert asked[2][2:4] == ["1. Take the number.", "2. Add it to itself."]
-    assert asked[2][-1].startswith("that is the last hint.")
+    assert asked[2][-2].startswith("that is the last hint.")
 
 
 def test_hints_can_be_shown_again_and_begin_again(toys):
@@ -216,7 +225,7 @@ def test_completion_is_a_script_the_shell_can_read(toys, shell, tmp_path):
         ("dojo test ", ["doubling", "quadrupling"]),
         ("dojo test qu", ["quadrupling"]),
         ("dojo hint toys/d", ["toys/doubling"]),
-        ("dojo he", []),
+        ("dojo he", ["help"]),
         ("dojo sp", ["spec"]),
     ],
 )
@@ -235,6 +244,9 @@ def test_completion_offers_commands_and_katas(toys, words, offered):
         (("tset",), "dojo: no command is called 'tset'. Did you mean test"),
         (("doubling",), "dojo: no command is called 'doubling'. Did you mean `dojo test doubling`?"),
         (("test", "--time-limit", "0"), "dojo: Invalid value for '--time-limit'"),
+        (("test", "--time-limit", "inf"), "dojo: Invalid value for '--time-limit'"),
+        (("train", "--learning-rate", "inf"), "dojo: Invalid value for '--learning-rate': inf is not a finite number"),
+        (("generate", "--top-p", "nan"), "dojo: Invalid value for '--top-p': nan is not a finite number"),
         (("--json", "spec"), "dojo: write --json after the command"),
         (("reset",), "dojo: which kata?"),
         (("diff",), "dojo: Missing argument 'KATA'."),
@@ -245,6 +257,21 @@ def test_a_wrong_call_is_one_line_and_code_2(toys, argv, told):
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(told)
     assert ended.stderr.count("\n") == 1
+
+
+def test_no_number_of_any_command_may_be_nan_or_infinite():
+    found, waiting = [], [dojo.get_command(click.Context(dojo), name) for name in COMMANDS]
+    while waiting:
+        command = waiting.pop()
+        if isinstance(command, Deferred):
+            command = importlib.import_module(f"dojo.commands.{command.name}").command
+        waiting += getattr(command, "commands", {}).values()
+        found += [one for one in command.params if isinstance(one.type, click.FloatRange | type(click.FLOAT))]
+    assert {"time_limit", "drop_rate", "alpha", "temperature"} <= {one.name for one in found}
+    for option in found:
+        for value in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(value, option, None)
 
 
 def test_help_tells_the_exit_codes(toys):

@@ -1,5 +1,7 @@
 """`dojo`: the map tells where you are and what to do next, on every terminal and in every pipe."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -7,6 +9,10 @@ import sys
 
 import pytest
 
+from dojo.catalog.curriculum import katas, short
+from dojo.commands import the_map
+from dojo.learner.standing import DONE, NOT_STARTED, Standing
+from dojo.system import terminal
 from tests.meta.scratch import DOUBLING
 
 
@@ -21,10 +27,10 @@ def test_a_fresh_clone(toys):
     assert ended.stdout.splitlines() == [
         "LLM Katas  ░░░░░░░░░░░░░░░░░░░░  0 of 2 green",
         "",
-        "                  kata                      clauses  book  min",
+        "                 kata                      clauses  book  min",
         "Toys",
-        "  ○ not started   doubling     Doubling      0 of 2          5",
-        "  ○ not started   quadrupling  Quadrupling   0 of 1          5",
+        "  ○ not started  doubling     Doubling      0 of 2          5",
+        "  ○ not started  quadrupling  Quadrupling   0 of 1          5",
         "",
         "next: dojo spec doubling  (what to write in katas/toys/doubling.py)",
     ]
@@ -33,24 +39,50 @@ def test_a_fresh_clone(toys):
 def test_a_kata_goes_through_its_states(toys):
     assert states(toys) == ({"doubling": "not started", "quadrupling": "not started"}, "dojo spec doubling")
     toys.write("katas/toys/doubling.py", DOUBLING)
-    assert states(toys) == ({"doubling": "edited since", "quadrupling": "not started"}, "dojo test doubling")
+    assert states(toys) == ({"doubling": "in progress", "quadrupling": "not started"}, "dojo test doubling")
     toys.run("dojo", "test", "doubling")
     assert states(toys) == ({"doubling": "green", "quadrupling": "not started"}, "dojo spec quadrupling")
     toys.write("katas/toys/doubling.py", DOUBLING.replace("\n", "\r\n"))
     assert states(toys)[0]["doubling"] == "green", "other line ends are no edit"
     toys.write("katas/toys/doubling.py", DOUBLING.replace("number + number", "number"))
-    assert states(toys)[0]["doubling"] == "edited since"
+    assert states(toys)[0]["doubling"] == "edited"
     toys.run("dojo", "test", "doubling")
     assert states(toys) == ({"doubling": "in progress", "quadrupling": "not started"}, "dojo test doubling")
     toys.path("katas/toys/doubling.py").unlink()
     assert states(toys) == ({"doubling": "missing", "quadrupling": "not started"}, "dojo reset doubling")
 
 
+def test_without_a_name_it_is_the_file_saved_last_that_its_verdict_does_not_know(toys):
+    for place, name in enumerate(("doubling", "quadrupling")):
+        path = toys.write(
+            f"katas/toys/{name}.py", toys.read(f"solutions/toys/{name}.py").replace("return", "return 1 +")
+        )
+        os.utime(path, (1000 + place, 1000 + place))
+    ended = toys.run("dojo", "test")
+    assert (ended.stderr, ended.stdout.split()[0]) == ("quadrupling: saved last\n", "Quadrupling")
+    ended = toys.run("dojo", "test")
+    assert (ended.stderr, ended.stdout.split()[0]) == ("doubling: saved last\n", "Doubling")
+    assert toys.run("dojo", "spec").stderr == "quadrupling: saved last\n", "both have their verdict"
+    assert states(toys)[1] == "dojo test quadrupling"
+    assert toys.run("dojo", "next").stdout.splitlines()[-1] == "next: dojo test quadrupling"
+    toys.write("katas/toys/doubling.py", DOUBLING)
+    toys.run("dojo", "test")
+    assert states(toys) == ({"doubling": "green", "quadrupling": "in progress"}, "dojo test quadrupling")
+
+
+def test_status_list_and_help_are_what_their_names_say(toys):
+    assert toys.run("dojo", "status").stdout == toys.run("dojo").stdout == toys.run("dojo", "list").stdout
+    assert toys.run("dojo", "help").stdout == toys.run("dojo", "--help").stdout
+    assert toys.run("dojo", "help", "spec").stdout == toys.run("dojo", "spec", "--help").stdout
+    assert json.loads(toys.run("dojo", "next", "--json").stdout)["next"]["command"] == "dojo spec doubling"
+    assert toys.run("dojo", "help", "tset").stderr.startswith("dojo: no command is called 'tset'. Did you mean test")
+
+
 def test_tests_that_changed_ask_for_a_new_verdict(toys):
     toys.write("katas/toys/doubling.py", DOUBLING)
     toys.run("dojo", "test", "doubling")
     toys.write("tests/toys/test_doubling.py", toys.read("tests/toys/test_doubling.py") + "\n")
-    assert states(toys)[0]["doubling"] == "edited since"
+    assert states(toys)[0]["doubling"] == "edited"
 
 
 def test_a_stub_that_was_tested_is_still_not_started(toys):
@@ -66,6 +98,7 @@ def test_all_done(toys):
     shown = toys.run("dojo")
     assert "2 of 2 green" in shown.stdout
     assert shown.stdout.splitlines()[-1].startswith("next: every kata is green.")
+    assert toys.run("dojo", "next").stdout == shown.stdout.splitlines()[-1] + "\n"
     ended = toys.run("dojo", "test")
     assert (ended.returncode, ended.stderr) == (
         2,
@@ -73,13 +106,47 @@ def test_all_done(toys):
     )
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80, 200])
-def test_no_line_is_wider_than_the_screen(scratch, columns):
-    shown = scratch.run("dojo", COLUMNS=str(columns)).stdout.splitlines()
-    table = [line for line in shown if "○" in line]
-    assert table
-    assert max(map(len, table)) < columns
-    assert any(line.split()[-1:] == ["min"] for line in shown) == (columns >= 80)
+def drawn(done, columns=80, lines=24, whole=False):
+    """What the map shows when so many katas are green, in lines."""
+    screen = {"COLUMNS": str(columns), "LINES": str(lines)}
+    found = [Standing(kata, DONE if place < done else NOT_STARTED, 0, 5, 0, 5) for place, kata in enumerate(katas())]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        for name, value in screen.items():
+            patch.setenv(name, value)
+        patch.setattr(terminal, "_speaks_unicode", lambda: True)
+        the_map.tell(found, whole)
+    return out.getvalue().splitlines(), the_map.next_of(found)
+
+
+@pytest.mark.parametrize("lines", [18, 24, 40])
+@pytest.mark.parametrize("columns", [60, 80])
+def test_bar_and_next_kata_are_on_every_screen(columns, lines):
+    for done in range(len(katas()) + 1):
+        shown, upcoming = drawn(done, columns, lines)
+        assert len(shown) < lines, f"{done} green: no room for the prompt"
+        assert max(map(len, shown)) < columns
+        assert f"{done} of {len(katas())} green" in shown[0]
+        if upcoming:
+            assert any(short(upcoming.kata) in line.split() and "○" in line for line in shown)
+            assert any(line.startswith("next: dojo ") for line in shown)
+
+
+def test_a_part_that_is_done_or_far_away_is_one_line():
+    shown, _ = drawn(done=9)
+    assert "✓ Foundations  3 of 3 green" in shown
+    assert "○ Fine-tuning  0 of 5 green, about 4 hours left" in shown
+    assert shown[0].endswith("all: dojo list")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_list_shows_every_kata_and_breaks_no_title_within_a_word(columns):
+    shown, _ = drawn(9, columns, whole=True)
+    table = [line for line in shown if "○" in line or "✓" in line]
+    assert len(table) == len(katas())
+    assert max(map(len, shown)) < columns
+    for line, kata in zip(table, katas(), strict=True):
+        begun = line.partition("...")[0].split()[-1]
+        assert kata.title in line or (columns < 80 and begun in kata.title.split()), line
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
@@ -105,7 +172,7 @@ def test_a_damaged_memory_costs_the_verdict_and_nothing_else(toys, damage):
     toys.write(".dojo/toys/doubling/verdict.json", damage)
     toys.write(".dojo/toys/doubling/hints.json", damage)
     toys.write(".dojo/reference.json", damage)
-    assert states(toys)[0]["doubling"] == "edited since"
+    assert states(toys)[0]["doubling"] == "in progress"
     assert toys.run("dojo", "hint", "doubling").returncode == 0
     assert toys.run("dojo", "spec", "doubling").returncode == 0
 
@@ -121,7 +188,7 @@ def test_stubs_are_worked_out_once(toys):
     toys.run("dojo")
     assert toys.path(".dojo/reference.json").stat().st_mtime_ns == kept
     toys.write("solutions/toys/doubling.py", DOUBLING.replace("twice as large", "two times as large"))
-    assert states(toys)[0]["doubling"] == "edited since", "the stub is another one now"
+    assert states(toys)[0]["doubling"] == "in progress", "the stub is another one now"
 
 
 def test_nothing_heavy_is_imported(toys):

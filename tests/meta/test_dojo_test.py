@@ -15,7 +15,7 @@ HEADING = "Doubling" + " " * 49 + "katas/toys/doubling.py"
 def shown(scratch, *argv, **more):
     """What is on the screen, the time left out, and the exit code."""
     ended = scratch.run("dojo", "test", *argv, **more)
-    assert ended.stderr == ""
+    assert re.fullmatch(r"(\w+: (saved last|the next on the map)\n)?", ended.stderr)
     return re.sub(
         r"\d+\.\d s(   +)?", lambda found: "T s   " if found[1] else "T s", ended.stdout
     ).splitlines(), ended.returncode
@@ -107,6 +107,18 @@ def test_the_reference_is_green_and_nothing_is_remembered(toys):
     lines, code = shown(toys, "doubling", "--solutions")
     assert (lines[0].split(), lines[1], code) == (["Doubling", "solutions/toys/doubling.py"], "✓ twice  ✓ even", 0)
     assert not toys.path(".dojo/toys/doubling/verdict.json").exists()
+
+
+def test_plain_pytest_shows_no_line_of_the_reference_in_a_warning(toys):
+    warns = 'import warnings\n\n\ndef double(number: int) -> int:\n    {doc}\n    warnings.warn("old")  # SECRET\n'
+    doc = DOUBLING.partition("int:\n    ")[2].partition("    return")[0].strip()
+    toys.write("solutions/toys/doubling.py", warns.format(doc=doc) + "    return number + number\n")
+    toys.write("katas/toys/quadrupling.py", toys.read("solutions/toys/quadrupling.py"))
+    ended = toys.run("pytest", "tests/toys/test_quadrupling.py", "--borrow", "doubling")
+    assert "1 passed in" in ended.stdout
+    assert "SECRET" not in ended.stdout
+    toys.write("katas/toys/doubling.py", toys.read("solutions/toys/doubling.py"))
+    assert "1 passed, 1 warning in" in toys.run("pytest", "tests/toys/test_quadrupling.py").stdout
 
 
 def test_a_hang_keeps_what_is_known(toys):
@@ -215,6 +227,25 @@ def test_a_green_core_with_a_red_further_clause_is_green_with_an_offer(tiered):
         ("even", "further", "failed"),
     ]
     assert json.loads(tiered.run("dojo", "--json").stdout)["katas"][0]["state"] == "green"
+
+
+def test_one_clause_alone_is_tested_and_nothing_is_remembered(tiered):
+    tiered.write("katas/toys/doubling.py", with_body("return number + number + (number == 7)"))
+    lines, code = shown(tiered, "doubling", "--clause", "twice")
+    assert (lines[1:], code) == (["✓ twice", "", "green   1 of 1 clauses   T s   next: dojo test doubling"], 0)
+    lines, code = shown(tiered, "doubling", "--clause", "even")
+    assert (lines[1], code) == ("✗ even", 1), "a further clause, too"
+    assert not tiered.path(".dojo/toys/doubling/verdict.json").exists()
+    ended = tiered.run("dojo", "test", "doubling", "--clause", "odd")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("dojo: doubling has no clause 'odd'. It has twice, even.")
+
+
+def test_pytest_finds_a_test_by_the_slug_of_its_clause(tiered):
+    tiered.write("katas/toys/doubling.py", DOUBLING)
+    found = {slug: tiered.run("pytest", "tests/toys/test_doubling.py", "-k", slug).stdout for slug in ("twice", "even")}
+    assert "2 passed, 1 deselected" in found["twice"]
+    assert "1 passed, 2 deselected" in found["even"], "a further clause that is asked for runs"
 
 
 def test_a_red_further_clause_keeps_no_other_from_being_tested(tiered):

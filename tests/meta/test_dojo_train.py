@@ -255,7 +255,8 @@ def test_what_cannot_be_trained_is_said_before_anything_begins(scratch, words, t
 
 def test_a_plain_recount_is_offered_to_be_borrowed(solved):
     own, least = solved.read("katas/text/bpe_training.py"), solved.read("dojo/train/slowness.py")
-    slow = own.replace("        changed = corpus", "        import time; time.sleep(0.02)\n        changed = corpus")
+    slow = own.replace("        words = {_merged", "        import time; time.sleep(0.02)\n        words = {_merged")
+    assert slow != own
     solved.write("katas/text/bpe_training.py", slow)
     solved.write("dojo/train/slowness.py", least.replace("LIMIT = 20.0", "LIMIT = 1.0"))
     record(solved, "text/bpe_training")

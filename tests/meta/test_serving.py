@@ -168,7 +168,7 @@ def test_what_is_not_allowed_fails_every_test_of_its_kata_and_no_other(toys):
     )
     run = toys.run("pytest", "tests/toys")
     assert outcome(run) == "3 failed, 1 passed"
-    assert "not allowed here: sum, line 11" in run.stdout
+    assert "katas/toys/doubling.py:11 uses sum" in run.stdout
 
 
 def test_a_file_that_python_cannot_read_costs_no_other_kata_its_verdict(toys):

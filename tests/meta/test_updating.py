@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -328,3 +329,45 @@ def test_without_git_the_bodies_of_another_copy_are_brought_over(upstream, learn
     assert (
         "is no copy of this repository" in upstream.run("dojo", "update", "--from", str(learner.root / "katas")).stderr
     )
+
+
+ORIGINAL = "https://github.com/katas/llm-katas"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_a_copy"),
+    [
+        (ORIGINAL, False),
+        ("git@github.com:Katas/llm-katas.git", False),
+        ("https://github.com/learner/llm-katas.git", True),
+        ("git@github.com:learner/llm-katas.git", True),
+        ("https://gitlab.example/katas/llm-katas", True),
+    ],
+)
+def test_the_clone_of_a_copy_without_upstream_is_told_what_to_type(upstream, learner, address, is_a_copy):
+    assert "origin is a copy" not in update(learner).stdout  # a folder may be anything
+    text = re.sub(r"(?m)^(\[project\.urls\].*|Repository = .*)\n", "", learner.read("pyproject.toml"))
+    learner.write("pyproject.toml", text + f'\n[project.urls]\nRepository = "{ORIGINAL}"\n')
+    git(learner, "remote", "set-url", "origin", address)
+    git(learner, "config", f"url.{upstream.root}.insteadOf", address)
+    shown = update(learner).stdout
+    assert shown.startswith("nothing new")
+    assert (f"git remote add upstream {ORIGINAL}\n" in shown) == is_a_copy
+    git(learner, "remote", "add", "upstream", str(upstream.root))
+    assert "origin is a copy" not in update(learner).stdout
+
+
+def test_versions_are_told_and_a_release_that_is_not_there_is_answered_with_those_that_are(upstream, learner):
+    git(upstream, "tag", "v0.1.0")
+    release(upstream)
+    upstream.write(
+        "pyproject.toml", re.sub(r'(?m)^version = ".*"', 'version = "0.2.0"', upstream.read("pyproject.toml"))
+    )
+    commit(upstream, "The version")
+    git(upstream, "tag", "v0.2.0")
+    shown = update(learner, "v0.2.0", "--check").stdout
+    assert re.match(r"what would come: 0\.1\.0 \(\w{9}\) to 0\.2\.0 \(\w{9}\)\n", shown)
+    ended = update(learner, "v0.3.0")
+    assert (ended.returncode, "Releases: v0.2.0, v0.1.0." in ended.stderr) == (2, True)
+    update(learner, "v0.2.0")
+    assert learner.run("dojo", "--version").stdout == "dojo 0.2.0\n"

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from dojo.catalog.curriculum import Kata
-from dojo.verdict import supervision
+from dojo.verdict import processes
 from dojo.verdict.judging import Evidence, judge
 from dojo.verdict.record import Outcome, Record, read
 from dojo.verdict.supervision import Ended
@@ -24,7 +24,7 @@ def ended_test(name, outcome="passed", why=""):
 
 
 def judged(*tests, code=0, whole=True, clauses=("twice",)):
-    record = Record(list(tests), started="test_two", whole=whole)
+    record = Record(list(tests), begun=True, started="test_two", whole=whole)
     return judge(Evidence(KATA, EXPECTED, record, Ended(code, "", 1.0), reasons=("no GPU",)), clauses)
 
 
@@ -69,20 +69,18 @@ def test_only_the_tests_of_the_wanted_clauses_decide():
     assert judged(*BOTH, other, code=1) == ("green", [])
 
 
-def test_half_a_line_of_the_record_is_no_record(tmp_path):
+def test_half_a_line_of_the_record_is_no_record():
     lines = [{"record": "start", "test": "test_one", "at": 1.0}, {"record": "test", "test": "test_one"}]
     lines[1] |= {"clause": "twice", "outcome": "passed", "seconds": 0.1}
     text = [*(json.dumps(line | {"secret": "s"}) for line in lines), '{"record": "te']
-    (tmp_path / "record").write_text("\n".join(text), encoding="utf-8")
-    record = read(tmp_path / "record", "s")
+    record = read("\n".join(text).encode(), "s")
     assert (record.started, record.names, record.whole) == ("test_one", {"test_one"}, False)
-    assert read(tmp_path / "absent", "s") == Record()
+    assert read(b"", "s") == Record()
 
 
-def test_a_record_without_the_runs_secret_counts_for_nothing(tmp_path):
+def test_a_record_without_the_runs_secret_counts_for_nothing():
     forged = [{"record": "test", "test": "test_one", "outcome": "passed", "seconds": 0.1}, {"record": "end"}]
-    (tmp_path / "record").write_text("\n".join(map(json.dumps, forged)), encoding="utf-8")
-    assert read(tmp_path / "record", "s") == Record()
+    assert read("\n".join(map(json.dumps, forged)).encode(), "s") == Record()
 
 
 def doubling(before="", body="return 2 * number"):
@@ -137,7 +135,7 @@ YOURS = "your line: katas/toys/doubling.py:4 double  "
             doubling(before="while True: time.sleep(1)"),
             ("--time-limit", "6"),
             [
-                "stopped after 4 seconds; --time-limit allows more",
+                STOPPED,
                 LOADING,
                 "your line: katas/toys/doubling.py:2 <module>  while True",
             ],
@@ -217,10 +215,11 @@ def test_what_the_tests_started_ends_with_them(toys):
     assert ended_soon(mark)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the environment of a process")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to another process")
 def test_what_the_tests_set_free_ends_with_them(toys):
     mark = f"mark_{os.getpid()}_daemon"
-    start = f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600) #{mark}'], start_new_session=True)"
+    program = f"[sys.executable, '-c', 'import time; time.sleep(600) #{mark}']"
+    start = f"subprocess.Popen({program}, env={{}}, start_new_session=True)"
     verdict, _ = verdict_on(toys, doubling(body=f"os.fork() or ({start}, os._exit(0)); return 2 * number"))
     assert verdict["outcome"] == "green"
     assert ended_soon(mark)
@@ -270,6 +269,31 @@ def test_pytests_own_variables_leave_no_test_out(toys):
     assert (ended.returncode, json.loads(ended.stdout)["outcome"]) == (1, "red")
 
 
+@pytest.mark.parametrize(("name", "value"), [("PYTEST_PLUGINS", "nothing_here"), ("KATA_PROFILE", "nothing_here")])
+def test_a_pytest_that_cannot_start_is_told_and_the_kata_is_not_blamed(toys, name, value):
+    toys.write("katas/toys/doubling.py", doubling())
+    assert toys.run("dojo", "test", "doubling").returncode == 0
+    toys.write("katas/toys/doubling.py", doubling(body="return number + number"))
+    ended = toys.run("dojo", "test", "doubling", "--json", **{name: value})
+    verdict = json.loads(ended.stdout)
+    assert (verdict["outcome"], ended.returncode) == ("none", 3)
+    assert verdict["why"][0].startswith("pytest could not start: ")
+    assert any(value in line for line in verdict["why"][1:]), verdict["why"]
+    assert verdict["why"][-1].startswith("`dojo doctor`")
+    assert json.loads(toys.run("dojo", "--json").stdout)["katas"][0]["state"] == "edited"
+
+
+def test_a_plugin_that_is_installed_changes_no_run(toys):
+    toys.write("katas/toys/doubling.py", doubling())
+    toys.write("more/clashing.py", 'def pytest_addoption(parser):\n    parser.addoption("--further")\n')
+    toys.write("more/clash-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: pytest-clash\nVersion: 1\n")
+    toys.write("more/clash-1.dist-info/entry_points.txt", "[pytest11]\nclash = clashing\n")
+    more = {"PYTHONPATH": str(toys.path("more"))}
+    assert "already used" in toys.run("pytest", "tests/toys", "-p", "clash", **more).stderr, "it would clash"
+    assert toys.run("pytest", "tests/toys/test_doubling.py", **more).returncode == 0
+    assert toys.run("dojo", "test", "doubling", **more).returncode == 0
+
+
 def test_the_children_of_a_process_are_ended_with_it():
     child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).wait()"
     apart = {} if os.name == "nt" else {"start_new_session": True}
@@ -279,6 +303,6 @@ def test_the_children_of_a_process_are_ended_with_it():
     end = time.monotonic() + 20
     while not (children := psutil.Process(process.pid).children()) and time.monotonic() < end:
         time.sleep(0.05)
-    supervision.end_tree(process)
+    processes.end(process)
     assert children
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children)

@@ -2,12 +2,17 @@
 
 import os
 import queue
+import random
 import re
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+
+from dojo.catalog.curriculum import find
+from dojo.watch import watching
 
 psutil = pytest.importorskip("psutil")
 PATIENCE = 60.0
@@ -94,12 +99,27 @@ def test_a_save_in_the_middle_of_a_run_is_what_counts(watch):
 
 
 def test_many_saves_in_a_row_end_with_the_last(watch):
-    for number in range(20):
-        watch.save(f"return {number}", by_rename=bool(number % 2))
-        time.sleep(0.05 * (number % 3))
+    """DOJO_SAVES=200 makes it the long check; the figures are printed with -s."""
+    saves, least, most, number = int(os.environ.get("DOJO_SAVES", "24")), 0.0, 0.0, 0
+    chance = random.Random(5)
+    while number < saves:
+        for _ in range(chance.choice([1, 2, 4, 8])):
+            number += 1
+            watch.save(f"return {100 + number}", by_rename=chance.random() < 0.5)
+            time.sleep(chance.choice([0.0, 0.02, 0.1, 0.6, 2.0]))
+        seen = watch.until(rf"double\(3\) gave {100 + number}$")
+        watch.until("^red   [01] of 2 clauses")
+        told = [int(found[1]) for line in seen if (found := re.search(r"double\(3\) gave (\d+)$", line))]
+        assert told == sorted(told), "a save was overtaken by an older one"
+        assert len(watch.family()) <= 4, "a spare, what works ahead, and nothing that was overtaken"
+        used = psutil.Process(watch.process.pid).memory_info().rss / 2**20
+        least, most = least or used, max(most, used)
     watch.save("return number + number")
     watch.until("^green   2 of 2 clauses")
-    assert len(watch.family()) <= 4, "a spare, what works ahead, and nothing that was overtaken"
+    threads = psutil.Process(watch.process.pid).num_threads()
+    print(f"{number + 1} saves: memory {least:.1f} MB at first, {most:.1f} MB at most; {threads} threads at the end")
+    assert most < least + 12, "memory grows"
+    assert watch.end() == []
 
 
 def test_a_file_that_is_gone_and_comes_back(watch):
@@ -115,6 +135,16 @@ def test_a_change_of_the_tests_asks_for_a_new_verdict(watch):
     tests = watch.scratch.read("tests/toys/test_doubling.py")
     watch.scratch.write("tests/toys/test_doubling.py", tests.replace("% 2 == 0", "% 2 == 1"))
     watch.until("^red   1 of 2 clauses")
+
+
+def test_a_new_run_takes_the_place_of_what_a_key_showed(monkeypatch):
+    monkeypatch.setattr(watching, "Run", lambda *_: None)
+    monkeypatch.setattr(watching.Watch, "_have_spare", lambda self: None)
+    panels = []
+    watch = watching.Watch(find("softmax"), SimpleNamespace(show=lambda view: panels.append([*view.panel])))
+    watch.handle(watching.Shown("a hint"))
+    watch.handle(watching.Key("r"))
+    assert panels == [["a hint"], []]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")

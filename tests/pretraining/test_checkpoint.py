@@ -16,6 +16,7 @@ from tests.support import clause, close, dealt, numbers, refuses, same
 
 STEP = 31_415
 SAVED = {"SGD": torch.optim.SGD, "AdamW": torch.optim.AdamW}
+torch.optim.SGD([torch.zeros(1)])  # for the first optimizer torch loads its compiler, which takes longer than any test
 
 
 class Toy(torch.nn.Module):
