@@ -51,8 +51,7 @@ def _step(run: Run, settings: Settings, config: Mapping[str, Any], rooms: dict[s
         torch.manual_seed(settings.seed)
         made = pieces.module("gpt/config").GPTConfig(**{**config, "n_layers": min(settings.n_layers, BLOCKS)})
         model = pieces.module("gpt/model").GPTModel(made)
-        if not fused.why_not(model, settings.n_heads, settings.emb_dim // settings.n_heads, settings.context_length):
-            fused.fuse(model, settings.n_heads, settings.drop_rate)
+        fused.fuse(model, settings, "cpu")
         optimizer = pieces.module("pretraining/optimizer").AdamW(model.parameters(), lr=1e-3)
         context = settings.context_length
         how = {"shuffle": True, "drop_last": True, "generator": torch.Generator().manual_seed(settings.seed)}

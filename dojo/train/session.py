@@ -135,9 +135,7 @@ def open_session(run: Run, settings: Settings, config: dict[str, Any], device: s
     seed(settings.seed)
     gpt = pieces.module("gpt/model")
     model = gpt.GPTModel(pieces.module("gpt/config").GPTConfig(**config)).to(own_device(device))
-    heads, head_dim = settings.n_heads, settings.emb_dim // settings.n_heads
-    if not (unfused := fused.why_not(model, heads, head_dim, settings.context_length)):
-        fused.fuse(model, heads, settings.drop_rate)
+    unfused = fused.fuse(model, settings, own_device(device).type)
     if settings.init_std is not None:
         initialize(model, settings.init_std, settings.n_layers)
     loader = pieces.module("text/dataloader").create_dataloader
