@@ -221,7 +221,7 @@ def slower(run: Any, taught: dict[str, Any], rate: float | None) -> None:
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
     """Train to the end, or to Ctrl-C, and tell what came of it."""
-    from dojo.train import narrating, opening, pieces, runs, summary, tokens
+    from dojo.train import narrating, opening, pace, pieces, runs, summary, tokens
     from dojo.train.loop import Loop
     from dojo.train.session import open_session
     from dojo.train.speaking import Speaker, first_words
@@ -235,6 +235,9 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
             speaker = Speaker(session.model, tokens.tokenizer_of(run, about["config"]["vocab_size"]), about["config"])
             if team.leads:
                 opening.tell_model(session, opening.sizes(settings))
+                with terminal.working("comparing with the reference ..."):
+                    slow = pace.slow_pieces(run, settings, about["config"], plan.rooms)
+                opening.tell_slow(slow)
                 terminal.say()
                 session.settle(about)
         except BaseException:

@@ -1,7 +1,7 @@
 """What happens before the first step: pieces, tokenizer, tokens, sizes and an estimate, each told."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
@@ -127,6 +127,10 @@ def tell_model(session: Session, about: str) -> None:
             f"the disk has {free / 1e6:,.0f} MB free, and the checkpoints of this run take {needed / 1e6:,.0f} MB."
         )
     row("model", f"{numbers:,} parameters: {about}")
+    if session.unfused == "":
+        row("attention", "PyTorch's fused kernel computes it, for speed: the one served here gives the same, checked")
+    elif session.unfused:
+        row("attention", f"as it is served here, and not PyTorch's fused kernel: {session.unfused}")
     if session.lost:
         row("", session.lost)
     with terminal.working("timing a step ..."):
@@ -138,6 +142,13 @@ def tell_model(session: Session, about: str) -> None:
         f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device.type}{team}{begun}: "
         f"about {slowness.in_words(1.15 * seconds)}",
     )
+
+
+def tell_slow(slow: Mapping[Kata, float]) -> None:
+    """The own pieces that make a step long."""
+    for kata, times in slow.items():
+        told = f"with your {curriculum.short(kata)} a step takes {times:.1f} times as long as with the reference's"
+        row("slow", f"{told}. `dojo train --solutions` trains with the reference.")
 
 
 def row(label: str, text: str) -> None:

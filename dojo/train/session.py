@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dojo.learner import store
-from dojo.train import pieces, saved, tokens
+from dojo.train import fused, pieces, saved, tokens
 from dojo.train.history import History, begun, until
 from dojo.train.parallel import Autocast, Share, Team, own_device
 from dojo.train.runs import Run
@@ -27,7 +27,7 @@ class Session:
     """What the loop of pretraining needs, and the losses on the way so far.
 
     learned and held_out are loaders, learned with a generator of its own; tokens_in_a_step counts those of all
-    processes.
+    processes. unfused says why the attention of the model is not PyTorch's fused kernel; it is empty where it is.
     """
 
     run: Run
@@ -38,6 +38,7 @@ class Session:
     tokens_in_a_step: int
     team: Team = field(default_factory=Team)
     optimizer: torch.optim.Optimizer = field(init=False)
+    unfused: str | None = None
     start: int = 0
     last_save: int = 0  # its step
     history: History = field(default_factory=begun)
@@ -134,6 +135,7 @@ def open_session(run: Run, settings: Settings, config: dict[str, Any], device: s
     seed(settings.seed)
     gpt = pieces.module("gpt/model")
     model = gpt.GPTModel(pieces.module("gpt/config").GPTConfig(**config)).to(own_device(device))
+    unfused = fused.fuse(model, settings, own_device(device).type)
     if settings.init_std is not None:
         initialize(model, settings.init_std, settings.n_layers)
     loader = pieces.module("text/dataloader").create_dataloader
@@ -147,6 +149,7 @@ def open_session(run: Run, settings: Settings, config: dict[str, Any], device: s
         held_out=loader(held_out, windows, context, context, shuffle=False, drop_last=False),
         tokens_in_a_step=windows * context,
         team=team,
+        unfused=unfused,
     ).take_up()
 
 

@@ -12,8 +12,8 @@ DOJO = ROOT / "dojo"
 LAYERS = (
     {"catalog", "system", "datasets"},
     {"learner", "serving"},
-    {"verdict", "update"},
-    {"watch", "check", "ladder", "train", "group", "notebook"},
+    {"verdict", "update", "ladder"},
+    {"watch", "check", "train", "group", "notebook"},
     {"finetune", "look", "hunt"},
     {"commands"},
 )

@@ -110,6 +110,34 @@ def test_the_learners_own_code_is_what_runs(solved):
     assert "OWN" not in train(solved, *TINY, "--solutions")
 
 
+def test_fused_attention_computes_where_the_own_gives_the_same(solved):
+    """The checkpoint has the weights of the own attention, under its names."""
+    told = " ".join(train(solved, *TINY).split())
+    assert "not PyTorch's fused kernel: on a CPU it is no faster with dropout" in told
+    told = " ".join(train(solved, *TINY, "--drop-rate", "0").split())
+    assert "attention PyTorch's fused kernel computes it, for speed: the one served here gives the same" in told
+    own = solved.read("katas/attention/multihead.py")
+    solved.write("katas/attention/multihead.py", own.replace("keys.shape[-1] ** 0.5", "keys.shape[-1] ** 0.4"))
+    record(solved, "attention/multihead")
+    told = " ".join(train(solved, *TINY, "--drop-rate", "0").split())
+    assert "not PyTorch's fused kernel: the output is off by" in told
+    assert solved.run("dojo", "generate", "The ", "--max-tokens", "2").returncode == 0
+
+
+def test_an_own_piece_that_makes_a_step_long_is_named(solved):
+    own = solved.read("katas/gpt/layernorm.py")
+    slow = "    def forward(self, x"
+    assert slow in own
+    slowed = own.replace("import torch\n", "import time\n\nimport torch\n", 1)
+    head, _, tail = slowed.partition(slow)
+    signature, _, body = tail.partition("\n")
+    solved.write("katas/gpt/layernorm.py", f"{head}{slow}{signature}\n        time.sleep(0.05)\n{body}")
+    record(solved, "gpt/layernorm")
+    told = " ".join(train(solved, *TINY, "--epochs", "1").split())
+    assert "with your layernorm a step takes" in told
+    assert "with your feedforward" not in told
+
+
 def test_an_error_in_the_learners_own_file_is_told_with_its_line(solved):
     own = solved.read("katas/gpt/model.py")
     solved.write(

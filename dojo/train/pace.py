@@ -1,0 +1,70 @@
+"""How long a step takes with a learner's own pieces, beside one with the reference's, and which piece is slow."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from dojo.catalog import curriculum
+from dojo.catalog.curriculum import Kata
+from dojo.ladder.measuring import Step, in_turn, median
+from dojo.serving.finder import served
+from dojo.train import fused, pieces, tokens
+from dojo.train.ingredients import KATAS
+from dojo.train.runs import Run
+from dojo.train.settings import Settings
+
+OF_A_STEP = tuple(
+    address
+    for address in KATAS
+    if address.startswith(("attention/", "gpt/"))
+    or address in ("text/dataloader", "pretraining/loss", "pretraining/optimizer")
+)
+SLOW = 1.5  # times the reference's step
+BLOCKS = 2  # enough to compare
+BUDGET = 1.0  # seconds for both, but each is timed three times at least
+
+
+def slow_pieces(run: Run, settings: Settings, config: Mapping[str, Any], rooms: Mapping[str, str]) -> dict[Kata, float]:
+    """The own pieces that make a step long, and how many times as long as it were with the reference's piece."""
+    own = [address for address in OF_A_STEP if rooms.get(address, rooms.get("*", "katas")) == "katas"]
+    if not own or _times(run, settings, config, rooms, {"*": pieces.SOLUTIONS}) < SLOW:
+        return {}
+    found = {a: _times(run, settings, config, rooms, {**rooms, a: pieces.SOLUTIONS}) for a in own}
+    slow = {curriculum.find(address): times for address, times in found.items() if times >= SLOW}
+    return dict(sorted(slow.items(), key=lambda item: -item[1]))
+
+
+def _times(
+    run: Run, settings: Settings, config: Mapping[str, Any], rooms: Mapping[str, str], others: Mapping[str, str]
+) -> float:
+    """How many times as long a step is from some rooms as from others."""
+    steps = {name: Step(_step(run, settings, config, {**of})) for name, of in (("own", rooms), ("other", others))}
+    rounds = in_turn(steps, "cpu", BUDGET)
+    return median(rounds["own"]) / median(rounds["other"])
+
+
+def _step(run: Run, settings: Settings, config: Mapping[str, Any], rooms: dict[str, str]) -> Callable[[], None]:
+    """A step of training on the CPU, with at most BLOCKS blocks."""
+    learned, _ = tokens.read(run, config["vocab_size"])
+    with served(rooms), torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        made = pieces.module("gpt/config").GPTConfig(**{**config, "n_layers": min(settings.n_layers, BLOCKS)})
+        model = pieces.module("gpt/model").GPTModel(made)
+        fused.fuse(model, settings, "cpu")
+        optimizer = pieces.module("pretraining/optimizer").AdamW(model.parameters(), lr=1e-3)
+        context = settings.context_length
+        how = {"shuffle": True, "drop_last": True, "generator": torch.Generator().manual_seed(settings.seed)}
+        loader = pieces.module("text/dataloader").create_dataloader(
+            learned, settings.batch_size, context, context, **how
+        )
+        batch_loss = pieces.module("pretraining/loss").batch_loss
+
+    def step() -> None:
+        with torch.random.fork_rng():
+            inputs, targets = next(iter(loader))
+            optimizer.zero_grad()
+            batch_loss(model, inputs, targets).backward()
+            optimizer.step()
+
+    return step
