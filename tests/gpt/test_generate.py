@@ -108,8 +108,8 @@ def probe(kata):
         with torch.enable_grad():  # and as they were afterwards
             return tried(lambda: kata.generate_greedy(model or Reading(), prompt.clone(), new, context_length))
 
-    def after(model, what):
-        made(model=model)
+    def after(model, what, **how):
+        made(model=model, **how)
         return what(model)
 
     def gradients(before, fails_at=None):
@@ -146,6 +146,9 @@ def probe(kata):
         "negative": lambda: made(model=Scoring([-4.0, -3.0, -5.0])),
         "close": lambda: made(model=Scoring([0.0, 1e-9, 2e-9, 4e-9, 3e-9])),
         "calls": lambda: after(Reading(), lambda model: len(model.windows)),
+        "tokens in each call": lambda: after(
+            Reading(), lambda model: [window.shape[1] for window in model.windows], context_length=20
+        ),
         "texts in a call": lambda: after(Reading(), lambda model: len(model.windows[0])),
         "modes during calls": lambda: after(Reading(), lambda model: model.modes),
         "gradients during calls": lambda: after(Reading(), lambda model: model.gradients),
