@@ -8,6 +8,7 @@ from functools import cached_property
 
 OWN_PACKAGE = "katas"
 DEEPEST = 40  # expressions within expressions that are looked into
+MOST = 1000  # texts that an expression may stand for
 NAMESPACE_METHODS = ("get", "pop", "setdefault", "__getitem__")
 
 
@@ -17,6 +18,7 @@ class Source:
     def __init__(self, tree: ast.Module) -> None:
         self.tree, self.nodes = tree, list(ast.walk(tree))
         self.assigned = self._assigned()
+        self.of_names: dict[str, set[str]] = {}
         self.own = _names_defined_in(self.nodes)
         self.imported = self._imported()
         self.of_classes = {name for node in self.nodes if isinstance(node, ast.ClassDef) for name in _names_of(node)}
@@ -40,19 +42,38 @@ class Source:
                 return {text}
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 ends = self.texts(right, depth + 1)
-                return {a + b for a in self.texts(left, depth + 1) for b in ends} if ends else set()
+                return _joined(self.texts(left, depth + 1), ends) if ends else set()
             case ast.JoinedStr(values=values):
                 found = {""}
                 for part in values:
-                    found = {a + b for a in found for b in self.texts(part, depth + 1)}
+                    found = _joined(found, self.texts(part, depth + 1))
                 return found
             case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
                 return self.texts(value, depth + 1)
             case ast.IfExp(body=body, orelse=other):
                 return self.texts(body, depth + 1) | self.texts(other, depth + 1)
             case ast.Name(id=name):
-                return {text for value in self.assigned[name] for text in self.texts(value, depth + 1)}
+                return self._texts_of(name)
         return set()
+
+    def _values_of(self, name: str) -> list[ast.AST]:
+        """The expressions that a name may stand for, also by way of other names, each once."""
+        seen, waiting, found = {name}, [name], list[ast.AST]()
+        while waiting:
+            for value in self.assigned[waiting.pop()]:
+                if not isinstance(value, ast.Name):
+                    found.append(value)
+                elif value.id not in seen:
+                    seen.add(value.id)
+                    waiting.append(value.id)
+        return found
+
+    def _texts_of(self, name: str) -> set[str]:
+        """The texts that a name may stand for. It is looked up once: `x = x if ... else ...` names itself."""
+        if name not in self.of_names:
+            self.of_names[name] = set()
+            self.of_names[name] = {text for value in self.assigned[name] for text in self.texts(value)}
+        return self.of_names[name]
 
     @cached_property
     def written(self) -> list[tuple[ast.AST, str]]:
@@ -65,10 +86,10 @@ class Source:
                 found += [(node, text) for text in texts]
         return found
 
-    def put_together(self, node: ast.AST, depth: int = 0) -> bool:
+    def put_together(self, node: ast.AST) -> bool:
         """Whether a text is computed from nothing but constants: nobody needs that but to hide a name."""
         if isinstance(node, ast.Name):
-            return depth < DEEPEST and any(self.put_together(value, depth + 1) for value in self.assigned[node.id])
+            return any(self.put_together(value) for value in self._values_of(node.id))
         if isinstance(node, ast.Constant) or self.texts(node):
             return False
         names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
@@ -122,6 +143,11 @@ class Source:
                     if isinstance(node, ast.Attribute):
                         found.setdefault(node, set()).update(names)
         return found
+
+
+def _joined(beginnings: set[str], ends: set[str]) -> set[str]:
+    """Each text with each end; none where they are too many to be meant."""
+    return {a + b for a in beginnings for b in ends} if len(beginnings) * len(ends) <= MOST else set()
 
 
 def paths(node: ast.AST) -> list[str]:

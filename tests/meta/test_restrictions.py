@@ -7,7 +7,7 @@ import pytest
 from dojo import ROOT
 from dojo.catalog import specification
 from dojo.catalog.curriculum import katas
-from dojo.serving._source import bound_names
+from dojo.serving._source import Source, bound_names
 from dojo.serving.restrictions import TENSORS_OWN, NotAllowed, refuse_what_is_not_allowed, uses_of
 from dojo.system.files import NotRegular
 from tests.meta.hostile.in_the_source import NAMES, ONE_REASON, PASSES, REFUSED
@@ -99,3 +99,19 @@ def test_only_what_a_file_binds_itself_counts():
         "match 1:\n    case 1:\n        def six(): ...\n"
     )
     assert bound_names(ast.parse(source)) == {"one", "Two", "three", "four", "five", "six"}
+
+
+def test_names_that_stand_for_themselves_are_looked_up_once(monkeypatch):
+    """micrograd begins every method with `other = other if isinstance(other, Value) else Value(other)`."""
+    asked, texts = [], Source.texts
+
+    def counted(self, *more):
+        asked.append(more)
+        assert len(asked) < 1000
+        return texts(self, *more)
+
+    monkeypatch.setattr(Source, "texts", counted)
+    method = "def {}(self, other):\n    other = other if isinstance(other, Value) else Value(other)\n"
+    source = "".join(method.format(name) for name in ("add", "mul", "sub", "pow", "truediv", "matmul", "eq"))
+    assert told(f"{source}\nx = y\ny = x\nx = y\ngetattr(x, y)\n") == []
+    assert asked
