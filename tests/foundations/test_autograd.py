@@ -76,7 +76,7 @@ def near(seen, expected, because):
     if not isinstance(seen, int | float):
         pytest.fail(f"expected a number, and it is a {type(seen).__name__}: {because}")
     if not math.isclose(seen, expected, rel_tol=1e-9, abs_tol=1e-9):
-        pytest.fail(f"{both(seen, expected, '')}: {because}")
+        pytest.fail(f"{both(seen, expected)}: {because}")
 
 
 def fits(name, x):

@@ -1,8 +1,15 @@
 """What the tests of the katas share has tests of its own: a helper that cannot fail makes every suite toothless."""
 
+import ast
+import importlib
+import inspect
+
 import pytest
 import torch
 
+from dojo.catalog.curriculum import katas
+from dojo.serving.finder import served
+from tests import laws
 from tests.support import SCRIPTS, OneDevice, close, dealt, numbers, refuses, same
 
 
@@ -134,3 +141,32 @@ def test_tensors_on_two_devices_may_not_meet(meet):
 def test_what_a_gpu_takes_from_elsewhere_may_be_elsewhere(meet):
     with OneDevice():
         assert meet(torch.ones(2, 2), torch.ones(2, 2, device="meta")).device.type == "meta"
+
+
+def calls_in(module):
+    """The calls of a test module's own functions and of those that it imports from tests, each with its line."""
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        match node:
+            case ast.Call(func=ast.Name(id=name)):
+                called = getattr(module, name, None)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="laws"), attr=name)):
+                called = getattr(laws, name)
+            case _:
+                continue
+        unpacked = any(isinstance(one, ast.Starred) for one in node.args) or any(not one.arg for one in node.keywords)
+        if inspect.isfunction(called) and called.__module__.startswith("tests.") and not unpacked:
+            yield node, called
+
+
+@pytest.mark.parametrize("kata", katas(), ids=lambda kata: kata.address)
+def test_what_a_test_calls_takes_what_it_is_given(kata):
+    """The words of a failure are put together only when somebody is wrong: an error there reaches a learner first."""
+    with served({"*": "solutions"}):
+        module = importlib.import_module(f"tests.{kata.part.replace('/', '.')}.test_{kata.name}")
+    calls = list(calls_in(module))
+    assert calls
+    for node, called in calls:
+        try:
+            inspect.signature(called).bind(*node.args, **{one.arg: one.value for one in node.keywords})
+        except TypeError as error:
+            pytest.fail(f"line {node.lineno}: {ast.unparse(node)}: {error}")
