@@ -1,0 +1,115 @@
+"""Kata: grouped-query attention. The why, a figure and hints: docs/modern/grouped_query.md."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from .rmsnorm import RMSNorm
+from .rope import apply_rotary
+
+
+class GroupedQueryAttention(nn.Module):
+    """Causal attention in which several query heads share one head of keys and values, with rotation and a cache.
+
+    Shapes: input (batch, tokens, d_in), output (batch, tokens, d_out). There are num_heads heads of queries and
+    num_kv_heads of keys and values, with head_dim features each; a head_dim of None is d_out / num_heads. angles are
+    those of rotary_angles(head_dim, context_length). Two names of earlier katas to import:
+
+        from .rmsnorm import RMSNorm
+        from .rope import apply_rotary
+
+    A cache holds what one layer has computed of the text so far. cache.length is its number of tokens, and
+    cache.append(keys, values), each (batch, num_kv_heads, tokens, head_dim), adds those of x and gives all keys and
+    all values.
+
+    Clauses:
+        weights    W_query has num_heads * head_dim outputs, W_key and W_value num_kv_heads * head_dim, with bias if
+                   qkv_bias; out_proj goes from num_heads * head_dim to d_out without bias.
+        example    With equal scores, values 2, 4 in one head and 20, 40 in the other, four query heads give the second
+                   token 3, 3, 30, 30.
+        formula    Each head is softmax(queries @ keys.mT / sqrt(head_dim), with future positions masked) @ values;
+                   key-value head g serves the query heads g * groups to (g + 1) * groups - 1.
+        gradients  The gradients of input and weights are those of this formula.
+        rotation   With angles, queries and keys, not values, are rotated by apply_rotary before the scores.
+        qk-norm    With qk_norm, query_norm and key_norm, each RMSNorm(head_dim), normalize every head of queries and
+                   of keys before the rotation.
+        cache      With a cache, the tokens of x stand at cache.length and after it, attend to all cached ones and
+                   causally to each other; chunks give what the whole text gives.
+        stored     The cache is given the rotated keys, and the values, of the tokens of x, once, with num_kv_heads
+                   heads.
+        visible    Which keys a query sees is what visible(query_positions, key_positions) gives, also in a subclass.
+
+    Further clauses:
+        indivisible  Query heads that num_kv_heads does not divide, or, without head_dim, a d_out that num_heads does
+                     not divide, raise a ValueError that names both numbers.
+        too-long     Tokens that end after context_length, cached ones counted, raise a ValueError that names their
+                     number and context_length; the cache is not changed.
+        dtype        float64 and bfloat16 inputs give outputs of the same dtype, with its precision.
+        angles       The angles stay float32 when the module is moved to bfloat16, are not in the state dict, and follow
+                     it to another device.
+
+    Not allowed: scaled_dot_product_attention, MultiheadAttention, multi_head_attention_forward, flex_attention.
+    Source: Ainslie et al. 2023; the query and key norm from Qwen3 (2025).
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        context_length: int,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int | None = None,
+        qkv_bias: bool = False,
+        qk_norm: bool = False,
+        angles: Float[Tensor, "context_length half"] | None = None,
+    ) -> None:
+        super().__init__()
+        if num_kv_heads < 1 or num_heads % num_kv_heads != 0:
+            raise ValueError(f"{num_heads} query heads cannot share {num_kv_heads} heads of keys and values")
+        if head_dim is None:
+            if d_out % num_heads != 0:
+                raise ValueError(f"a d_out of {d_out} cannot be split into {num_heads} heads")
+            head_dim = d_out // num_heads
+        self._context_length, self._head_dim, self._groups = context_length, head_dim, num_heads // num_kv_heads
+        self.W_query = nn.Linear(d_in, num_heads * head_dim, bias=qkv_bias)
+        self.W_key = nn.Linear(d_in, num_kv_heads * head_dim, bias=qkv_bias)
+        self.W_value = nn.Linear(d_in, num_kv_heads * head_dim, bias=qkv_bias)
+        self.out_proj = nn.Linear(num_heads * head_dim, d_out, bias=False)
+        self.query_norm = RMSNorm(head_dim) if qk_norm else nn.Identity()
+        self.key_norm = RMSNorm(head_dim) if qk_norm else nn.Identity()
+        self._angles = angles  # not a buffer: .to(torch.bfloat16) would round it, and with it the positions
+
+    def forward(self, x: Float[Tensor, "batch tokens d_in"], cache: Any = None) -> Float[Tensor, "batch tokens d_out"]:
+        start = 0 if cache is None else cache.length
+        end = start + x.shape[1]
+        if end > self._context_length:
+            raise ValueError(f"{end} tokens do not fit a context_length of {self._context_length}")
+        positions = torch.arange(start, end, device=x.device)
+        queries = self.query_norm(self._split(self.W_query(x)))  # (batch, num_heads, tokens, head_dim)
+        keys = self.key_norm(self._split(self.W_key(x)))  # (batch, num_kv_heads, tokens, head_dim)
+        values = self._split(self.W_value(x))
+        if self._angles is not None:
+            self._angles = self._angles.to(x.device)
+            queries = apply_rotary(queries, self._angles, positions)
+            keys = apply_rotary(keys, self._angles, positions)
+        if cache is not None:
+            keys, values = cache.append(keys, values)  # (batch, num_kv_heads, end, head_dim)
+        keys = keys.repeat_interleave(self._groups, dim=1)  # (batch, num_heads, end, head_dim)
+        values = values.repeat_interleave(self._groups, dim=1)
+        scores = queries @ keys.mT / self._head_dim**0.5  # (batch, num_heads, tokens, end)
+        visible = self.visible(positions, torch.arange(end, device=x.device))
+        weights = scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)
+        joined = (weights @ values).transpose(1, 2).flatten(2)  # (batch, tokens, num_heads * head_dim)
+        return self.out_proj(joined)
+
+    def visible(
+        self, query_positions: Int[Tensor, "queries"], key_positions: Int[Tensor, "keys"]
+    ) -> Bool[Tensor, "queries keys"]:
+        """Which keys each query sees: those at its own position and before it. A subclass may show others."""
+        return key_positions <= query_positions[:, None]
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self._head_dim)).transpose(1, 2)  # (batch, heads, tokens, head_dim)
