@@ -27,16 +27,16 @@ class GroupedQueryAttention(nn.Module):
     Clauses:
         weights    W_query has num_heads * head_dim outputs, W_key and W_value num_kv_heads * head_dim, with bias if
                    qkv_bias; out_proj goes from num_heads * head_dim to d_out without bias.
-        example    With equal scores, values 2, 4 in one head and 20, 40 in the other, four query heads give the second
-                   token 3, 3, 30, 30.
-        formula    Each head is softmax(queries @ keys.mT / sqrt(head_dim), with future positions masked) @ values;
-                   key-value head g serves the query heads g * groups to (g + 1) * groups - 1.
+        groups     Key-value head g serves the query heads g * groups to (g + 1) * groups - 1, where groups is
+                   num_heads / num_kv_heads.
+        formula    The output is out_proj of the joined heads, each softmax(queries @ keys.mT / sqrt(head_dim), with
+                   future positions masked) @ values.
         gradients  The gradients of input and weights are those of this formula.
         rotation   With angles, queries and keys, not values, are rotated by apply_rotary before the scores.
         qk-norm    With qk_norm, query_norm and key_norm, each RMSNorm(head_dim), normalize every head of queries and
                    of keys before the rotation.
         cache      With a cache, the tokens of x stand at cache.length and after it, attend to all cached ones and
-                   causally to each other; chunks give what the whole text gives.
+                   causally to each other: a text in chunks gives the output of the whole text.
         stored     The cache is given the rotated keys, and the values, of the tokens of x, once, with num_kv_heads
                    heads.
         visible    Which keys a query sees is what visible(query_positions, key_positions) gives, also in a subclass.
@@ -45,10 +45,11 @@ class GroupedQueryAttention(nn.Module):
         indivisible  Query heads that num_kv_heads does not divide, or, without head_dim, a d_out that num_heads does
                      not divide, raise a ValueError that names both numbers.
         too-long     Tokens that end after context_length, cached ones counted, raise a ValueError that names their
-                     number and context_length; the cache is not changed.
+                     number and context_length.
         dtype        float64 and bfloat16 inputs give outputs of the same dtype, with its precision.
-        angles       The angles stay float32 when the module is moved to bfloat16, are not in the state dict, and follow
-                     it to another device.
+        angles       The angles stay float32 when the module is moved to bfloat16 or float16.
+        device       Moved to another device, the module works there.
+        state-dict   The state dict has the parameters and nothing else.
 
     Not allowed: scaled_dot_product_attention, MultiheadAttention, multi_head_attention_forward, flex_attention.
     Source: Ainslie et al. 2023; the query and key norm from Qwen3 (2025).
@@ -106,7 +107,7 @@ class GroupedQueryAttention(nn.Module):
         return self.out_proj(joined)
 
     def visible(
-        self, query_positions: Int[Tensor, "queries"], key_positions: Int[Tensor, "keys"]
+        self, query_positions: Int[Tensor, " queries"], key_positions: Int[Tensor, " keys"]
     ) -> Bool[Tensor, "queries keys"]:
         """Which keys each query sees: those at its own position and before it. A subclass may show others."""
         return key_positions <= query_positions[:, None]

@@ -7,7 +7,7 @@ from .grouped_query import GroupedQueryAttention
 
 
 def sliding_window_mask(
-    query_positions: Int[Tensor, "queries"], key_positions: Int[Tensor, "keys"], window: int
+    query_positions: Int[Tensor, " queries"], key_positions: Int[Tensor, " keys"], window: int
 ) -> Bool[Tensor, "queries keys"]:
     """Which keys each query sees: True for its own token and the window - 1 tokens before it.
 
@@ -69,7 +69,7 @@ class SlidingWindowAttention(GroupedQueryAttention):
         self._window = window
 
     def visible(
-        self, query_positions: Int[Tensor, "queries"], key_positions: Int[Tensor, "keys"]
+        self, query_positions: Int[Tensor, " queries"], key_positions: Int[Tensor, " keys"]
     ) -> Bool[Tensor, "queries keys"]:
         """Which keys each query sees: those of sliding_window_mask."""
         return sliding_window_mask(query_positions, key_positions, self._window)
