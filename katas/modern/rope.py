@@ -1,0 +1,73 @@
+"""Kata: rotary positions. The why, a figure and hints: docs/modern/rope.md."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RotaryScaling:
+    """How Llama 3 slows rotations down, so that a model that was trained on short texts can read longer ones.
+
+    original_context_length is the number of tokens that the model was first trained with. A pair that turns more than
+    high_freq_factor times within that length keeps its speed. One that turns less than low_freq_factor times is slowed
+    down by factor.
+    """
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_context_length: int
+
+
+def rotary_angles(
+    head_dim: int, context_length: int, base: float = 10_000.0, scaling: RotaryScaling | None = None
+) -> Float[Tensor, "context_length pairs"]:
+    """Give the angle, in radians, by which each pair of features is turned at each position.
+
+    Shapes: (context_length, head_dim / 2), a row for each position from 0 on.
+
+    Clauses:
+        table        rotary_angles(4, 3, base=100) is [[0, 0], [1, 0.1], [2, 0.2]].
+        frequencies  At position p, pair i has the angle p * base ** (-2 i / head_dim).
+
+    Further clauses:
+        odd          A head_dim that is odd or below 2 raises a ValueError that names it.
+        float32      The angles are computed in float32, whatever torch's default dtype is.
+        scaling      With scaling, a pair keeps its frequency (many turns within original_context_length), has it
+                     divided by factor (few turns), or gets the weighted mean in between.
+
+    Source: Su et al. 2021, section 3.4.2; for scaling Llama Team 2024 (Llama 3), section 3.4.3.
+    """
+    raise NotImplementedError
+
+
+def apply_rotary(
+    x: Float[Tensor, "*axes tokens head_dim"],
+    angles: Float[Tensor, "context_length pairs"],
+    positions: Int[Tensor, "*rows tokens"] | None = None,
+) -> Float[Tensor, "*axes tokens head_dim"]:
+    """Turn the features of each token, pair by pair, by the angles of the token's position.
+
+    Shapes: input and output (..., tokens, head_dim). positions is (tokens,), or (batch, tokens) for an x of
+    (batch, heads, tokens, head_dim). Without it the tokens stand at 0, 1, 2 and so on. angles come from rotary_angles.
+
+    Clauses:
+        example      Where the angle is a quarter turn, the pair (1, 0) becomes (0, 1).
+        halves       Feature i is paired with feature i + head_dim / 2.
+        rotation     A pair (a, b) becomes (a cos - b sin, a sin + b cos), with the angle of its position and its pair.
+        positions    With positions, token t gets the angles of positions[t]; without, those of t.
+        distance     The dot product of a turned query and a turned key depends on the distance of their positions only.
+        gradients    The gradient of x is that of this formula.
+
+    Further clauses:
+        each-row     positions of (batch, tokens) give each text of a batch positions of its own.
+        dtype        The result has the dtype of x, with that dtype's precision.
+        half         For an x in bfloat16 or float16, cosine and sine are taken of the angles in float32.
+        too-long     Without positions, more tokens than angles has rows raise a ValueError that names both numbers.
+        pure         A call does not change x.
+
+    Source: Su et al. 2021, section 3.4.2.
+    """
+    raise NotImplementedError
