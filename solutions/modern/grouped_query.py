@@ -47,7 +47,7 @@ class GroupedQueryAttention(nn.Module):
         too-long     Tokens that end after context_length, cached ones counted, raise a ValueError that names their
                      number and context_length.
         dtype        float64 and bfloat16 inputs give outputs of the same dtype, with its precision.
-        angles       The angles stay float32 when the module is moved to bfloat16 or float16.
+        angles       The angles stay float32 when the module is moved to bfloat16.
         device       Moved to another device, the module works there.
         state-dict   The state dict has the parameters and nothing else.
 

@@ -14,7 +14,7 @@ from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention
 
 from katas.modern.grouped_query import GroupedQueryAttention
 from tests import laws
-from tests.support import clause, close, dealt, filled, numbers, parameters, refuses, same
+from tests.support import OneDevice, clause, close, dealt, filled, numbers, parameters, refuses, same
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 LAYERS = (*PROJECTIONS, "out_proj")
@@ -43,8 +43,8 @@ class Itself(GroupedQueryAttention):
 
 
 def made(kata_class=GroupedQueryAttention, heads=6, kv_heads=2, **how):
-    """A module for 8 tokens of 5 features, with heads of 4 features and an output of 10."""
-    return dealt(kata_class(5, 10, 8, heads, kv_heads, **{"head_dim": 4} | how))
+    """A module for 8 tokens of 5 features, with heads of 4 features and an output of 18."""
+    return dealt(kata_class(5, 18, 8, heads, kv_heads, **{"head_dim": 4} | how))
 
 
 def in_chunks(attention, x, cuts, cache=None):
@@ -160,20 +160,21 @@ def probe(kata):
         return [gradient is not None and bool(gradient.any()) for gradient in found]
 
     def of_dtype(dtype):
-        return str(of().to(dtype)(x.to(dtype)).dtype)
+        return str(tried(lambda: of().to(dtype)(x.to(dtype)).dtype))
 
     def far():
-        """Whether the key of position 500 in bfloat16 is rotated by an angle that is near the right one."""
-        angles, one = torch.arange(501.0)[:, None].expand(-1, 2), x[:, :1].bfloat16()
-        attention, memory = dealt(kata.GroupedQueryAttention(5, 10, 501, 6, 2, 4, angles=angles)).bfloat16(), Memory()
-        memory.append(torch.zeros(2, 2, 500, 4).bfloat16(), torch.zeros(2, 2, 500, 4).bfloat16())
+        """Whether the key of position 499 in bfloat16 is rotated by an angle that is near the right one."""
+        angles, one = torch.arange(500.0)[:, None].expand(-1, 2), x[:, :1].bfloat16()
+        attention, memory = dealt(kata.GroupedQueryAttention(5, 18, 500, 6, 2, 4, angles=angles)).bfloat16(), Memory()
+        memory.append(*torch.zeros(2, 2, 2, 499, 4).bfloat16())
         attention(one, cache=memory)
         plain = projected(attention, 6, 2, one)[1]
-        right = rotated(plain, angles[500:])
+        right = rotated(plain, angles[499:])
         return torch.allclose(memory.given[-1][0], right, atol=0.05) if memory.given[1:] else "nothing"
 
     def moved(**how):
-        return of(**how).to("meta")(x.to("meta")).device.type
+        with OneDevice():
+            return str(tried(lambda: of(**how).to("meta")(x.to("meta")).device.type))
 
     def saved():
         attention = of(angles=ANGLES)
@@ -222,6 +223,9 @@ def probe(kata):
         "only itself": only_itself,
         "4 heads of keys": lambda: str(tried(lambda: type(kata.GroupedQueryAttention(5, 12, 8, 6, 4)))),
         "width 29": lambda: str(tried(lambda: type(kata.GroupedQueryAttention(5, 29, 8, 6, 2)))),
+        "width 29 and head_dim": lambda: str(
+            tried(lambda: len(kata.GroupedQueryAttention(5, 29, 8, 6, 2, 4).W_key.weight))
+        ),
         "lengths": lengths,
         "float64": lambda: of_dtype(torch.float64),
         "bfloat16": lambda: of_dtype(torch.bfloat16),
@@ -343,21 +347,15 @@ def test_a_text_in_chunks_gives_the_output_of_the_whole_text():
             f"5 tokens were read in chunks of {cuts} with a cache; all at once, without one, they give another number"
         )
         close(in_chunks(attention, x, cuts), whole, because)
-
-
-@clause("cache")
-def test_a_later_chunk_depends_on_an_earlier_one():
-    attention, x = made(), numbers(2, 5, 5)
-    changed = x.clone()
-    changed[:, 0] += 1
-    before, after = (in_chunks(attention, text, [3, 2])[:, 3:] for text in (x, changed))
-    assert not torch.equal(before, after), "the first token was changed, but the output of the second chunk was not"
+    alone = attention(x[:, 3:])
+    assert not torch.equal(whole[:, 3:], alone), "tokens 3 and 4 have the same output with and without the ones before"
 
 
 @clause("cache")
 def test_positions_go_on_from_chunk_to_chunk():
     attention, x = made(angles=ANGLES), numbers(2, 5, 5)
     whole = attention(x)
+    assert not torch.equal(whole, made()(x)), "with angles the output is the same as without"
     for cuts in every_way_to_cut(5):
         because = (
             f"5 tokens were read in chunks of {cuts} with a cache and angles; all at once they give another number: "
@@ -411,7 +409,7 @@ def test_visible_gets_the_positions_in_the_whole_text():
 
 
 @clause("indivisible")
-@pytest.mark.parametrize("kv_heads", [4, 12, 0])
+@pytest.mark.parametrize("kv_heads", [4, 0])
 def test_query_heads_that_cannot_be_shared_out_are_refused(kv_heads):
     with refuses(ValueError, 6, kv_heads):
         GroupedQueryAttention(5, 12, 8, 6, kv_heads)
@@ -446,14 +444,13 @@ def test_the_dtype_is_kept(dtype):
 
 
 @clause("angles")
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=lambda dtype: str(dtype)[6:])
-def test_a_far_position_keeps_its_angle_in_half_precision(dtype):
-    angles, x, memory = torch.arange(501.0)[:, None].expand(-1, 2), numbers(2, 1, 5, dtype=dtype), Memory()
-    attention = dealt(GroupedQueryAttention(5, 10, 501, 6, 2, head_dim=4, angles=angles)).to(dtype)
-    memory.append(*torch.zeros(2, 2, 2, 500, 4, dtype=dtype))
+def test_a_far_position_keeps_its_angle_in_bfloat16():
+    angles, x, memory = torch.arange(500.0)[:, None].expand(-1, 2), numbers(2, 1, 5).bfloat16(), Memory()
+    attention = dealt(GroupedQueryAttention(5, 18, 500, 6, 2, head_dim=4, angles=angles)).bfloat16()
+    memory.append(*torch.zeros(2, 2, 2, 499, 4).bfloat16())
     attention(x, cache=memory)
-    expected = rotated(projected(attention, 6, 2, x)[1], angles[500:])
-    because = f"the key of position 500, whose angle is 500, in {dtype}: its angle was rounded"
+    expected = rotated(projected(attention, 6, 2, x)[1], angles[499:])
+    because = "the key of position 499, whose angle is 499, in bfloat16: its angle was rounded"
     close(memory.given[-1][0], expected, because, atol=0.05)
 
 

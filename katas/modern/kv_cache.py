@@ -1,0 +1,101 @@
+"""Kata: the key-value cache. The why, a figure and hints: docs/modern/kv_cache.md."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+Heads = Float[Tensor, "batch num_kv_heads tokens head_dim"]
+
+
+class LayerCache:
+    """The keys and values that one layer of attention has computed of a text so far.
+
+    Clauses:
+        length  length is the number of tokens that have been appended: 0 in a new cache.
+        append  append(keys, values) gives all keys and all values, along the third axis: those from before, in their
+                order, then the new ones.
+
+    Further clauses:
+        full    Tokens that would make more than context_length raise a ValueError that names their number and
+                context_length, and the cache stays as it was.
+        dtype   What append gives has the dtype of what was appended.
+    """
+
+    def __init__(self, context_length: int) -> None:
+        raise NotImplementedError
+
+    @property
+    def length(self) -> int:
+        raise NotImplementedError
+
+    def append(self, keys: Heads, values: Heads) -> tuple[Tensor, Tensor]:
+        """Add the keys and values of more tokens, each (batch, num_kv_heads, tokens, head_dim); get all of both."""
+        raise NotImplementedError
+
+
+class KVCache:
+    """The caches of all layers of a model, for one text, or one batch of texts of the same length.
+
+    Clauses:
+        layers  cache[i] is layer i's own LayerCache(context_length), the same one at each call.
+        read    length is the number of tokens that all layers have read.
+        reset   After reset() all layers are empty, and another text can be read.
+
+    Source: Pope et al. 2022.
+    """
+
+    def __init__(self, num_layers: int, context_length: int) -> None:
+        raise NotImplementedError
+
+    @property
+    def length(self) -> int:
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget the text."""
+        raise NotImplementedError
+
+    def __getitem__(self, layer: int) -> LayerCache:
+        raise NotImplementedError
+
+
+def generate_cached(
+    model: nn.Module,
+    token_ids: Int[Tensor, "batch tokens"],
+    max_new_tokens: int,
+    num_layers: int,
+    context_length: int,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    generator: torch.Generator | None = None,
+    chunk: int | None = None,
+) -> Int[Tensor, "batch longer"]:
+    """Continue a batch of prompts token by token, and let the model read each token once.
+
+    model(ids, cache=cache) reads ids (batch, tokens), which follow what the cache holds, and gives logits (batch,
+    tokens, vocab_size). Two names of earlier work to import:
+
+        from katas.modes import eval_mode
+        from ..pretraining.sampling import sample_next_token
+
+    Clauses:
+        same-text  The result is the one of generate, which has no cache: sample_next_token chooses each id, with
+                   temperature, top_k, top_p and generator.
+        once       The model reads each token once, in order: first the prompt, then the new tokens one by one. The last
+                   new token is not read.
+        fresh      Each call has a KVCache(num_layers, context_length) of its own, so no text sees another one.
+        chunk      With chunk, the prompt is read in pieces of at most so many tokens, and the result is the same.
+
+    Further clauses:
+        end        Each row ends with its own first new eos_id, which is repeated until all rows have ended; then
+                   generation stops.
+        too-long   A prompt and new tokens of which the model would read more than context_length raise a ValueError
+                   with both numbers, before the model is called.
+        counts     A max_new_tokens below 0, a chunk below 1, or a prompt of no tokens raises a ValueError with its
+                   value, or its shape.
+        modes      During each call the model is in eval mode and gradients are off; afterwards each part has its own
+                   mode again.
+    """
+    raise NotImplementedError
