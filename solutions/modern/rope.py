@@ -37,8 +37,9 @@ def rotary_angles(
     Further clauses:
         odd          A head_dim that is odd or below 2 raises a ValueError that names it.
         float32      The angles are computed in float32, whatever torch's default dtype is.
-        scaling      With scaling, a pair keeps its frequency (many turns within original_context_length), has it
-                     divided by factor (few turns), or gets the weighted mean in between.
+        scaling      With scaling, frequencies are multiplied by s + (1 - s) / factor. s is (turns - low_freq_factor) /
+                     (high_freq_factor - low_freq_factor), limited to 0 and 1; turns are those within
+                     original_context_length.
 
     Source: Su et al. 2021, section 3.4.2; for scaling Llama Team 2024 (Llama 3), section 3.4.3.
     """
