@@ -258,10 +258,10 @@ def probe(kata):
                 return "accepted"
             return seen, all(torch.equal(value, before[name]) for name, value in parameters_of(model).items())
 
-    def with_index(content, *named):
+    def with_index(content):
         def write(folder):
             into_index(folder, content)
-            return folder, [*named] or [folder / "model.safetensors.index.json"]
+            return folder, [folder / "model.safetensors.index.json"]
 
         return refused(write)
 
@@ -281,6 +281,34 @@ def probe(kata):
             before = {name: id(value) for name, value in model.named_parameters()}
             kata.load_pretrained(model, folder)
             return before == {name: id(value) for name, value in model.named_parameters()}
+
+    def heads(**changes):
+        """Whether out_head and tok_emb are one parameter, and whether they begin with the same numbers."""
+        model = kata.DecoderModel(sizes(**changes))
+        table, head = model.tok_emb.weight, model.out_head.weight
+        return table is head, torch.equal(table, head)
+
+    def extra_in(file):
+        """Of two files, one has all tensors and the other, named here, one that has no place."""
+
+        def write(folder):
+            files = {"a.safetensors": published(sizes()), "b.safetensors": published(sizes())}
+            files[f"{file}.safetensors"] = {"extra.weight": torch.ones(3)}
+            for name, tensors in files.items():
+                save_file(tensors, folder / name)
+            into_index(folder, {"weight_map": {name: file for file in files for name in files[file]}})
+            return folder, ["extra.weight"]
+
+        return refused(write)
+
+    def from_outside():
+        def write(folder):
+            save_file(published(sizes()), folder / "a.safetensors")
+            (folder / "model").mkdir()
+            into_index(folder / "model", {"weight_map": dict.fromkeys(published(sizes()), "../a.safetensors")})
+            return folder / "model", ["../a.safetensors"]
+
+        return refused(write)
 
     def first_loss(tie):
         torch.manual_seed(3)
@@ -308,7 +336,8 @@ def probe(kata):
         "head": head,
         "caches": lambda: tried(given_caches),
         "chunks": lambda: tried(lambda: in_chunks(made(), IDS, 2, 1, 2)),
-        "one parameter": lambda: made(tie_embeddings=True).out_head.weight is made().tok_emb.weight,
+        "table and head, tied": lambda: heads(tie_embeddings=True),
+        "table and head, untied": heads,
         "first loss": lambda: first_loss(False),
         "first loss, tied": lambda: first_loss(True),
         **{f"loaded {name}": lambda name=name: filled(name) for name in names},
@@ -331,7 +360,9 @@ def probe(kata):
         "no file": lambda: refused(lambda folder: (folder, [folder])),
         "index of a list": lambda: with_index([1]),
         "index of numbers": lambda: with_index({"weight_map": {"model.norm.weight": 3}}),
-        "outside": lambda: with_index({"weight_map": {"model.norm.weight": "../a.safetensors"}}, "../a.safetensors"),
+        "outside": from_outside,
+        "extra in the first file": lambda: extra_in("a"),
+        "extra in the second file": lambda: extra_in("b"),
     }
 
 
