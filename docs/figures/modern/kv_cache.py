@@ -49,7 +49,9 @@ def table(axes: Axes, left: float, name: str, calls: list[tuple[int, int]]) -> N
         axes.text(left + column * SIDE + 0.04, TOP - 0.1, text, color=FAINT, fontsize=9)
     for row, (held, tokens) in enumerate(calls):
         y = TOP + row * SIDE
-        axes.text(left - 0.1, y + SIDE / 2, f"call {row + 1}", ha="right", va="center_baseline", color=FAINT, fontsize=9)
+        axes.text(
+            left - 0.1, y + SIDE / 2, f"call {row + 1}", ha="right", va="center_baseline", color=FAINT, fontsize=9
+        )
         for column in range(PROMPT + NEW - 1):
             if column < held:
                 cell(axes, left + column * SIDE, y, "kept", shade(0.6, WARM), SIDE, SIDE, fontsize=7)
