@@ -22,8 +22,8 @@ def draw() -> Figure:
 
 def bytes_of_a_token(kv_heads: int) -> int:
     """What the keys and values of a token take in all layers."""
-    attention = GroupedQueryAttention(WIDTH, WIDTH, 1024, HEADS, kv_heads)
-    return LAYERS * BYTES * (attention.W_key.out_features + attention.W_value.out_features)
+    weights = dict(GroupedQueryAttention(WIDTH, WIDTH, 1024, HEADS, kv_heads).named_parameters())
+    return LAYERS * BYTES * (len(weights["W_key.weight"]) + len(weights["W_value.weight"]))
 
 
 def row(axes: Axes, top: float, kv_heads: int, name: str) -> None:
