@@ -7,7 +7,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from docs.figures.style import EDGE, FAINT, INK, WARM, cell, panel, save, shade
 
-WIDTH, HEIGHT = 10.4, 7.0
+WIDTH, HEIGHT = 10.4, 8.7
 BOX, TALL = 1.5, 0.5  # inches: a kata's box
 ARROW = {"arrowstyle": "-|>", "color": FAINT, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
 
@@ -67,10 +67,15 @@ def draw() -> Figure:
     room(5.35, 4.7, 4.75, 1.0, "Fine-tuning")
     for column, name in enumerate(["classification", "instruction", "lora", "preference"]):
         kata(5.53 + column * 1.13, 5.08, name, 1.08)
-    room(0.3, 5.95, 9.8, 0.75, "Foundations")
+    room(0.3, 5.95, 9.8, 1.55, "What changed since GPT-2")
+    modern = ["rmsnorm", "rope", "swiglu", "grouped query"]
+    modern += ["sliding window", "kv cache", "mixture of experts", "decoder"]
+    for number, name in enumerate(modern):
+        kata(0.55 + number % 4 * 2.37, 6.35 + number // 4 * 0.55, name, 2.2)
+    room(0.3, 7.65, 9.8, 0.75, "Foundations")
     for column, name in enumerate(["tensors", "softmax", "autograd"]):
-        kata(2.2 + column * 1.75, 6.08, name)
-    axes.text(7.6, 6.33, "under everything above", color=FAINT, fontsize=9, va="center_baseline")
+        kata(2.2 + column * 1.75, 7.78, name)
+    axes.text(7.6, 8.03, "under everything above", color=FAINT, fontsize=9, va="center_baseline")
     arrow((3.9, 4.7), (3.9, 4.37))
     arrow((5.05, 5.2), (5.36, 5.2))
     return figure

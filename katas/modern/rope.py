@@ -10,9 +10,9 @@ from torch import Tensor
 class RotaryScaling:
     """How Llama 3 slows rotations down, so that a model that was trained on short texts can read longer ones.
 
-    original_context_length is the number of tokens that the model was first trained with. A pair that turns more than
-    high_freq_factor times within that length keeps its speed. One that turns less than low_freq_factor times is slowed
-    down by factor.
+    original_context_length is the number of tokens that the model was first trained with. turns, for a pair, is how
+    often it goes round within that length. A pair of more than high_freq_factor turns keeps its speed, one of less than
+    low_freq_factor has its speed divided by factor, and those between get something in between.
     """
 
     factor: float
@@ -35,9 +35,8 @@ def rotary_angles(
     Further clauses:
         odd          A head_dim that is odd or below 2 raises a ValueError that names it.
         float32      The angles are computed in float32, whatever torch's default dtype is.
-        scaling      With scaling, frequencies are multiplied by s + (1 - s) / factor. s is (turns - low_freq_factor) /
-                     (high_freq_factor - low_freq_factor), limited to 0 and 1; turns are those within
-                     original_context_length.
+        scaling      With scaling, frequencies are multiplied by s + (1 - s) / factor, where s is
+                     (turns - low_freq_factor) / (high_freq_factor - low_freq_factor), limited to 0 and 1.
 
     Source: Su et al. 2021, section 3.4.2; for scaling Llama Team 2024 (Llama 3), section 3.4.3.
     """

@@ -173,8 +173,9 @@ def probe(kata):
         return torch.allclose(memory.given[-1][0], right, atol=0.05) if memory.given[1:] else "nothing"
 
     def moved(**how):
+        attention, elsewhere = of(**how).to("meta"), x.to("meta")
         with OneDevice():
-            return str(tried(lambda: of(**how).to("meta")(x.to("meta")).device.type))
+            return str(tried(lambda: attention(elsewhere).device.type))
 
     def saved():
         attention = of(angles=ANGLES)

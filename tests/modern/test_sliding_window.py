@@ -131,10 +131,10 @@ def test_a_token_sees_as_many_tokens_as_the_window_has(window):
 
 
 @clause("positions")
-@given(st.integers(0, 6), st.integers(1, 4), st.integers(1, 8), st.integers(0, 3))
-def test_a_chunk_sees_what_its_positions_say(start, tokens, window, first_key):
-    queries, keys = range(start, start + tokens), range(first_key, start + tokens)
-    seen = sliding_window_mask(torch.tensor(queries), torch.tensor(keys, dtype=torch.int64), window)
+@given(st.integers(0, 6), st.integers(1, 4), st.integers(0, 3), st.integers(1, 9), st.integers(1, 8))
+def test_a_chunk_sees_what_its_positions_say(start, tokens, first_key, count, window):
+    queries, keys = range(start, start + tokens), range(first_key, first_key + count)
+    seen = sliding_window_mask(torch.tensor(queries), torch.tensor(keys), window)
     because = f"queries at positions {list(queries)}, keys at {list(keys)}, window={window}"
     close(seen, seen_by_hand(queries, keys, window), because)
 
