@@ -109,12 +109,16 @@ def fold(parts: list[Part], upcoming: Standing | None, room: int) -> list[Part]:
         part.shown = []
     for place in sorted(range(len(parts)), key=lambda place: (abs(place - here), -place)):
         part = parts[place]
-        if len(part.katas) <= left and any(one.state not in FINISHED for one in part.katas):
+        if all(one.state in FINISHED for one in part.katas):
+            continue
+        if len(part.katas) <= left:
             part.shown = part.katas
         elif place == here and upcoming:
             most = max(left - 1, 1)
             first = min(max(part.katas.index(upcoming) - most // 2, 0), len(part.katas) - most)
             part.shown = part.katas[first : first + most]
+        else:
+            break  # what is further away than a folded part stays folded
         left -= len(part.shown)
     return parts
 
