@@ -49,7 +49,7 @@ class DecoderBlock(nn.Module):
 
     Clauses:
         block-parts  norm1 and norm2 are RMSNorm with norm_eps, att is a GroupedQueryAttention that gets angles, and ff
-                     is SwiGLU, or MoE if num_experts is above 0, all with the sizes of config.
+                     is SwiGLU, or MoE if num_experts is above 0, with config's sizes.
         pre-norm     x + att(norm1(x), cache) gives y, and the output is y + ff(norm2(y)).
 
     Source: Touvron et al. 2023 (Llama), section 2.2.
@@ -133,7 +133,7 @@ def load_pretrained(model: DecoderModel, path: str | os.PathLike[str]) -> None:
         integers      A tensor of integers, as in quantized files, raises a ValueError that names it.
         not-a-file    A file that is missing or no complete safetensors file, or an index without a weight_map of
                       names, raises a ValueError that names its path.
-        index         A tensor that only one of a file and its index has raises a ValueError that names it.
         outside       An index that names a file outside of the folder raises a ValueError with that name.
+        unchanged     After a refusal the model is as it was before.
     """
     raise NotImplementedError

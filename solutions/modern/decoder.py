@@ -57,7 +57,7 @@ class DecoderBlock(nn.Module):
 
     Clauses:
         block-parts  norm1 and norm2 are RMSNorm with norm_eps, att is a GroupedQueryAttention that gets angles, and ff
-                     is SwiGLU, or MoE if num_experts is above 0, all with the sizes of config.
+                     is SwiGLU, or MoE if num_experts is above 0, with config's sizes.
         pre-norm     x + att(norm1(x), cache) gives y, and the output is y + ff(norm2(y)).
 
     Source: Touvron et al. 2023 (Llama), section 2.2.

@@ -63,8 +63,8 @@ def load_balancing_loss(router_logits: Float[Tensor, "*axes num_experts"], top_k
     Clauses:
         loss-example   With two experts and top_k=1, probabilities of (0.8, 0.2) and (0.6, 0.4) for two tokens give
                        2 * (1 * 0.7 + 0 * 0.3) = 1.4.
-        loss           It is num_experts * the sum over experts of share * mean. The share is that of tokens that have
-                       the expert among their top_k, the mean that of its softmax probability.
+        loss           It is num_experts * the sum over experts of share * mean: the share of tokens with the expert
+                       among their top_k, and the mean of its softmax probability.
         loss-gradient  The gradient is that of this formula: the shares are counts and have none.
 
     Further clauses:
