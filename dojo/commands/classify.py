@@ -18,10 +18,11 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
 
     from dojo.finetune.classifier import ADAPTER, KATAS, of_run
     from dojo.train import pieces, runs
+    from dojo.train.ingredients import needed
 
     run = runs.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
-    needed = (*KATAS, ADAPTER) if run.kind == LORA else KATAS
-    chosen = pieces.reference(needed) if solutions else pieces.own_where_green(needed)
+    katas = (*KATAS, ADAPTER) if run.kind == LORA else KATAS
+    chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, further=needed(device))
     chosen.serve()
     try:
         shares = of_run(run, device).probabilities(text)

@@ -101,7 +101,7 @@ def finetune(
     terminal.say((from_run.name, "bold"), f"  learns {data_name}, SHA-256 {known_as}...")
     if from_run.diverged:
         terminal.say((f"{from_run.diverged}; this begins with its last save.", "yellow"))
-    chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS, resume)
+    chosen = opening.chosen_pieces(solutions, device, (*KATAS, ADAPTER) if kind == LORA else KATAS, resume)
     opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
     with devices.enough_memory("a smaller --batch-size takes less"):
         session, made = prepared(begun, name or kind, from_run, about, parts, device)

@@ -33,14 +33,17 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
         raise click.UsageError("choose one model: --run or --weights.")
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.train import pieces, runs, saved
+    from dojo.train import opening, pieces, runs, saved
+    from dojo.train.ingredients import needed
 
     found = None if weights else runs.latest(run)
     katas = saved.KATAS if found else (*saved.KATAS, saved.WEIGHTS)
-    chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing)
+    further = needed(device, weights=weights is not None)
+    chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing, further)
     chosen.serve()
     for kata, why in chosen.wrong.items():
         terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
+    opening.tell_lacking(chosen, to_stderr=True)
     own = (
         f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
     )

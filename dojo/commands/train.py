@@ -54,7 +54,7 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @size("n_layers", "Blocks.")
 @size("batch_size", "Windows in a step.")
 @size("epochs", "How often the text is gone through.")
-@click.option("--drop-rate", type=Finite(0, 1), help="Dropout.")
+@click.option("--drop-rate", type=Finite(0, 1, max_open=True), help="Dropout; below 1.")
 @click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule.")
 @click.option("--seed", type=click.IntRange(0, LARGEST), help="Of the weights, the order and the dropout; 123.")
 @click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
@@ -103,11 +103,11 @@ def command(
         plan = None
         if team.leads:
             if resume:
-                plan = plan_to_resume(name, solutions, team.size, changes.get("learning_rate"))
+                plan = plan_to_resume(name, solutions, device, team.size, changes.get("learning_rate"))
             else:
                 settings = settings_of(preset or ("quick" if quick or story else "small"), changes, team.size)
                 refuse_the_impossible(settings, device)
-                plan = plan_anew(the_text(path, story or quick), settings, name, solutions, slow)
+                plan = plan_anew(the_text(path, story or quick), settings, name, solutions, device, slow)
         return train(team.share(plan), device, team, save_every)
     finally:
         team.leave()
@@ -165,13 +165,13 @@ def name_of(text: Text) -> str:
     return known.get(text.name) or re.sub(r"\W+", "-", Path(text.name).stem).strip("-").lower() or "text"
 
 
-def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: str) -> Plan:
+def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, device: str, slow: str) -> Plan:
     """Settle the pieces, make the tokens, and open a folder for the run."""
     from dojo.train import opening, runs
 
     about_it = f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}..."
     terminal.say((terminal.harmless(text.name), "bold"), about_it)
-    chosen = opening.chosen_pieces(solutions)
+    chosen = opening.chosen_pieces(solutions, device)
 
     def borrows(told: str) -> bool:
         return confirmed(f"{told} Borrow it?", yes=False) if slow == ASK and terminal.interactive() else slow != OWN
@@ -194,7 +194,7 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
     return Plan(run.name, chosen.rooms, about, fresh=True)
 
 
-def plan_to_resume(name: str, solutions: bool, processes: int, rate: float | None) -> Plan:
+def plan_to_resume(name: str, solutions: bool, device: str, processes: int, rate: float | None) -> Plan:
     """What a run was begun with, and the pieces as they are now."""
     from dojo.train import opening, runs
 
@@ -204,7 +204,7 @@ def plan_to_resume(name: str, solutions: bool, processes: int, rate: float | Non
     about.pop("diverged", None)
     shared(Settings.of_data(about["settings"]), processes)
     terminal.say((f"going on with {run.name}", "bold"), f"  {terminal.harmless(about['text'])}")
-    chosen = opening.chosen_pieces(solutions, resumed=True)
+    chosen = opening.chosen_pieces(solutions, device, resumed=True)
     opening.tell_changed(chosen, about["pieces"])
     return Plan(run.name, chosen.rooms, about, fresh=False)
 

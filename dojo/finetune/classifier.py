@@ -1,7 +1,7 @@
 """A trained model with a head for classes, what of it is trained, and the messages that it learns from."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,8 +85,19 @@ class Classifier:
 
 
 def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
-    """A run's model with a new head, and with adapters for lora, of which only what is to be learned is trainable."""
+    """A run's model with a new head, and with adapters for lora, of which only what is to be learned is trainable.
+
+    Raises DojoError where the recipe does not fit the model: that the katas refuse it is a further clause of theirs.
+    """
     speaker = saved.of_run(base, device)
+    width, blocks = speaker.config["emb_dim"], speaker.config["n_layers"]
+    if recipe.kind == LORA and recipe.rank > width:
+        raise DojoError(f"{base.name} is {width} wide: --rank is at most that, and not {recipe.rank}.")
+    if recipe.trainable_blocks > blocks:
+        raise DojoError(
+            f"the number of blocks in {base.name} is {blocks}: --trainable-blocks is at most that, and not "
+            f"{recipe.trainable_blocks}."
+        )
     seed(recipe.seed)
     classification = pieces.module(CLASSIFICATION)
     if recipe.kind == LORA:
@@ -127,6 +138,7 @@ def load_adapter(run: Run, made: Classifier) -> None:
         check_regular(path)
         state = load_file(path)
         head = {name: state.pop(name) for name in list(state) if name.startswith("out_head.")}
+        _check_names(state, pieces.module(ADAPTER).lora_state_dict(made.model))
         pieces.module(ADAPTER).load_lora_state_dict(made.model, state)
         if not head:
             raise ValueError("it has no head")
@@ -136,6 +148,16 @@ def load_adapter(run: Run, made: Classifier) -> None:
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         told = f"{store.shown(path)} cannot be loaded: {saved.why(error)}."
         raise DojoError(f"{told} Remove it, and `{run.again}` writes it again.") from None
+
+
+def _check_names(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError with a name that only one of two adapters has, or whose shapes differ."""
+    expected = {name: one for name, one in expected.items() if not name.startswith("out_head.")}
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found:
+            raise ValueError(f"{name} is missing")
+        if name not in expected or found[name].shape != expected[name].shape:
+            raise ValueError(f"{name} does not fit the model")
 
 
 def open_session(

@@ -9,7 +9,7 @@ from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.system import terminal
 from dojo.train import pieces, slowness, tokens
-from dojo.train.ingredients import KATAS, NEEDED, NEEDED_TO_RESUME
+from dojo.train.ingredients import KATAS, needed
 from dojo.train.pieces import Pieces
 from dojo.train.runs import Run
 from dojo.train.session import Session, seconds_per_step
@@ -20,13 +20,12 @@ LABEL = 12  # columns
 COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
 
 
-def chosen_pieces(solutions: bool, katas: Iterable[str] = KATAS, resumed: bool = False) -> Pieces:
+def chosen_pieces(solutions: bool, device: str, katas: Iterable[str] = KATAS, resumed: bool = False) -> Pieces:
     """The pieces of a run, told and served."""
     if solutions:
         chosen = pieces.reference(katas)
     else:
-        needed = NEEDED | NEEDED_TO_RESUME if resumed else NEEDED
-        chosen = pieces.own_where_green(katas, _say_testing, needed)
+        chosen = pieces.own_where_green(katas, _say_testing, needed(device, resumed))
         tell(chosen)
     chosen.serve()
     return chosen
@@ -48,13 +47,19 @@ def tell(chosen: Pieces) -> None:
         name = curriculum.short(kata)
         terminal.say((f"yours is not right: {name}", "bold red"), f", {why}; the reference stands in for it.")
         terminal.say("  next: ", (f"dojo test {name}", "bold cyan"))
+    tell_lacking(chosen)
+
+
+def tell_lacking(chosen: Pieces, to_stderr: bool = False) -> None:
+    """Which green ones the reference stands in for, because what is asked for needs further clauses of them."""
     for kata, slugs in chosen.lacking.items():
         name, clauses = curriculum.short(kata), " and ".join(slugs)
         terminal.say(
-            (f"yours is green: {name}", "bold"), f", but this run needs {clauses} of its further clauses, ", end=""
+            (f"yours is green: {name}", "bold"),
+            f", but this run needs {clauses} of its further clauses, so the reference stands in for it.",
+            to_stderr=to_stderr,
         )
-        terminal.say("so the reference stands in for it.")
-        terminal.say("  next: ", (f"dojo test {name} --further", "bold cyan"))
+        terminal.say("  next: ", (f"dojo test {name} --further", "bold cyan"), to_stderr=to_stderr)
 
 
 def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:

@@ -93,7 +93,8 @@ def own_where_green(
                 state = DONE if test(kata).outcome == GREEN else STARTED
             if state == STARTED:
                 why = reason(kata)
-        lacks = lacking(kata, further.get(kata.address, ())) if state in FINISHED else []
+        asked = further.get(kata.address, ()) if state in FINISHED and kata.address in needed else ()
+        lacks = lacking(kata, asked)
         if state not in FINISHED or lacks:
             pieces.rooms[kata.address] = SOLUTIONS
         if kata.address not in needed:

@@ -76,7 +76,7 @@ class Session:
         if self.team.leads:
             self.run.sweep()
         if os.path.lexists(self.run.checkpoint):
-            saved.tensors(self.run)
+            saved.tensors(self.run, self.model)
             load = pieces.module("pretraining/checkpoint").load_checkpoint
             try:
                 self.start = self.last_save = load(

@@ -140,8 +140,11 @@ def test_a_fine_tuning_that_was_killed_ends_where_an_undisturbed_one_ends(traine
         (["classify", "--data", "nowhere.tsv"], "nowhere.tsv cannot be read: No such file or directory"),
         (["classify", "--data", "broken.tsv"], "broken.tsv, line 3: the label is 'maybe'"),
         (["classify", "--run", "nobody"], "there is no run 'nobody', only story."),
-        (["classify", "--trainable-blocks", "9"], "trainable_blocks must be from 0 to 1"),
-        (["lora", "--rank", "99"], "rank must be from 1 to 16"),
+        (
+            ["classify", "--trainable-blocks", "9"],
+            "blocks in story is 1: --trainable-blocks is at most that, and not 9.",
+        ),
+        (["lora", "--rank", "99"], "story is 16 wide: --rank is at most that, and not 99."),
         (["lora", "--resume", "--name", "never"], "there is no run"),
         (["lora", "--resume", "--rank", "3"], "--resume goes on with what was begun"),
     ],
