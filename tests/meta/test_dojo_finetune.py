@@ -142,7 +142,7 @@ def test_a_fine_tuning_that_was_killed_ends_where_an_undisturbed_one_ends(traine
         (["classify", "--run", "nobody"], "there is no run 'nobody', only story."),
         (
             ["classify", "--trainable-blocks", "9"],
-            "blocks in story is 1: --trainable-blocks is at most that, and not 9.",
+            "blocks in story is 1: --trainable-blocks is at most that",
         ),
         (["lora", "--rank", "99"], "story is 16 wide: --rank is at most that, and not 99."),
         (["lora", "--resume", "--name", "never"], "there is no run"),
