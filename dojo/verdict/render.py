@@ -124,6 +124,7 @@ def failures(found: Verdict, width: int, verbose: bool) -> list[Line]:
         lines += [[INDENT * 2, _printable(line)] for text in test.printed for line in text.splitlines()]
     if rest and not verbose:
         lines += _others([test for test, _ in rest], width)
+        lines += [] if names_of(found, rest[0][0]) else named_after(found, width)
     outside = [test for test in found.failures if test.explanation is None]  # not in any test's own code
     return [*lines, *([_printable(test.why)] for test in outside[:1])]
 
