@@ -15,7 +15,10 @@ from dojo.verdict.record import Record
 from dojo.verdict.render import Line
 from dojo.verdict.run import Verdict
 
-KEYS = "n next  h hint  s spec  d diff  l list  c all  x reset  r again  q quit"
+KEYS = "  ".join(
+    key.replace(" ", terminal.HELD)
+    for key in ("n next", "h hint", "s spec", "d diff", "l list", "c all", "x reset", "r again", "q quit")
+)
 
 
 @dataclass
@@ -120,7 +123,7 @@ class Redrawn:
 
     def _foot(self, view: View, width: int) -> list[Line]:
         text = f"{view.question} [y/n]" if view.question else view.note
-        lines: list[Line] = [[(line, "yellow")] for line in terminal.wrapped(text, width - 1)[:2]] if text else []
+        lines: list[Line] = [[(line, "bold")] for line in terminal.wrapped(text, width - 1)[:2]] if text else []
         return [*lines, *([(line, "dim")] for line in terminal.wrapped(KEYS, width - 1))]
 
     def _drawn(self, lines: Sequence[Line]) -> Any:

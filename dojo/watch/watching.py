@@ -210,8 +210,9 @@ class Watch:
             self._drop_spare()
         self.view.panel, self.view.question, self.confirmed, self.view.scrolled = [], "", (), 0
         self.seen, state = hash_of(kata.stub), standing(kata).state
-        if state == MISSING:
+        if state in (MISSING, NOT_STARTED):
             self.view.verdict = None
+        if state == MISSING:
             self._tell(f"katas/{kata.address}.py is missing: x or `dojo reset {short(kata)}` writes the stub again.")
         elif state == NOT_STARTED:
             self._tell(f"katas/{kata.address}.py has no code yet. Save the file to test it.")

@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from dojo.catalog.curriculum import find
+from dojo.verdict import render
+from dojo.verdict.command import OFFER
 from dojo.verdict.diagnosis import Named
 from dojo.verdict.explain import WRONG, Explanation
 from dojo.verdict.record import Outcome
@@ -192,6 +194,33 @@ def test_a_change_of_the_tests_asks_for_a_new_verdict(watch):
     tests = watch.scratch.read("tests/toys/test_doubling.py")
     watch.scratch.write("tests/toys/test_doubling.py", tests.replace("% 2 == 0", "% 2 == 1"))
     watch.until("^red   1 of 2 clauses")
+
+
+def test_a_stub_that_comes_back_keeps_no_verdict(monkeypatch):
+    """git has switched to a branch on which nothing is written yet."""
+    monkeypatch.setattr(watching.Watch, "_have_spare", lambda self: None)
+    monkeypatch.setattr(watching, "standing", lambda kata: SimpleNamespace(state="not started"))
+    watch = watching.Watch(find("softmax"), SimpleNamespace(show=lambda view: None))
+    watch.view.verdict = red(DIM)
+    watch.begin(watch.view.kata)
+    assert watch.view.verdict is None
+    assert "no code yet" in watch.view.note
+
+
+@pytest.mark.parametrize("outcome", ["green", "red", "none"])
+def test_every_colour_can_be_read_on_white_and_on_black(outcome):
+    verdict = red(EXAMPLE, DIM)
+    verdict.outcome, verdict.complete, verdict.tiers = outcome, None, OFFER
+    view = screen.View(verdict.kata, "A note.", verdict=verdict)
+    drawn = [*screen.lines_of(view, 80), *render.further(verdict), *screen.Redrawn()._foot(view, 80)]
+    styles = {word for line in drawn for part in line if not isinstance(part, str) for word in part[1].split()}
+    assert styles <= {"bold", "dim", "red", "green", "cyan", "magenta"}
+
+
+def test_a_key_and_its_word_stay_in_one_line():
+    lines = [screen.text_of(line) for line in screen.Redrawn()._foot(screen.View(find("softmax")), 40)]
+    assert len(lines) > 1
+    assert all(re.fullmatch(r"[a-z] [a-z]+", key) for line in lines for key in line.split("  "))
 
 
 def test_a_new_run_takes_the_place_of_what_a_key_showed(monkeypatch):
