@@ -7,9 +7,11 @@ of a run that was overtaken by a later save is thrown away.
 import contextlib
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -121,6 +123,9 @@ class Post:
                 return self.waiting.get(timeout=0.5)
 
 
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
 class Watch:
     """What is watched now."""
 
@@ -134,13 +139,21 @@ class Watch:
         self.confirmed: tuple[str, ...] = ()  # the command that waits for a yes
         self.seen = ""  # the hash of the kata's file when it was looked at
         self.on = True
+        self.ended_by = 0  # the number of a signal
 
     def loop(self) -> None:
-        """Watch until q, Ctrl-C or the end of the process. No process is left behind."""
+        """Watch until q, Ctrl-C or the end of the process. No process is left behind.
+
+        Raises KeyboardInterrupt or SystemExit, where a signal ended it.
+        """
         stop = threading.Event()
         files = watched(self.post, stop)
         try:
-            with terminal.resized(partial(self.post, Resized())), keys.pressed(lambda name: self.post(Key(name))):
+            with (
+                self._signals_heard(),
+                terminal.resized(partial(self.post, Resized())),
+                keys.pressed(lambda name: self.post(Key(name))),
+            ):
                 self.begin(self.view.kata)
                 while self.on:
                     self.handle(self.post.take())
@@ -151,6 +164,26 @@ class Watch:
             self._drop_spare()
             self._stop_working()
             files.join(2)
+        if self.ended_by == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.ended_by:
+            raise SystemExit(128 + self.ended_by)
+
+    @contextlib.contextmanager
+    def _signals_heard(self) -> Iterator[None]:
+        """Within, a signal ends the loop as q does. An exception could come where it is lost, or where a run begins."""
+
+        def hear(number: int, _frame: object) -> None:
+            self.ended_by, self.on = number, False
+            self.post(Resized())  # an event, so that nobody waits for one
+
+        numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+        before = {number: signal.signal(number, hear) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def handle(self, event: Event) -> None:
         match event:
@@ -177,11 +210,12 @@ class Watch:
             self._drop_spare()
         self.view.panel, self.view.question, self.confirmed, self.view.scrolled = [], "", (), 0
         self.seen, state = hash_of(kata.stub), standing(kata).state
-        if state == MISSING:
+        if state in (MISSING, NOT_STARTED):
             self.view.verdict = None
-            self._tell(f"katas/{kata.address}.py is missing: x writes the stub again.")
+        if state == MISSING:
+            self._tell(f"katas/{kata.address}.py is missing: x or `dojo reset {short(kata)}` writes the stub again.")
         elif state == NOT_STARTED:
-            self._tell(f"katas/{kata.address}.py has no code yet. s shows what to write; save the file to test it.")
+            self._tell(f"katas/{kata.address}.py has no code yet. Save the file to test it.")
         else:
             self._test(kata)
         self._have_spare()

@@ -278,6 +278,14 @@ CASES = {
             next: dojo test {name}
             """,
     ),
+    "later": Case(
+        source=REFERENCE.encode() + b"# \xe9 and more\n",
+        told=f"""
+            katas/{{kata}}.py:{REFERENCE.count(chr(10)) + 1} is not text: the byte 0xe9 is not UTF-8
+              Save it as UTF-8, or delete that byte.
+            next: dojo test {{name}}
+            """,
+    ),
     "missing": Case(
         source="missing",
         told="""
