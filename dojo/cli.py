@@ -244,6 +244,16 @@ def warn_of_another_clone() -> None:
                 return
 
 
+def _end_what_was_killed() -> None:
+    """Bring what killed commands have left to an end."""
+    if (store.FOLDER / "update.json").exists():
+        from dojo.update import journal
+
+        for line in journal.recover():
+            terminal.say((line, "yellow"), to_stderr=True)
+    store.sweep()
+
+
 def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
     """Print the version that pyproject.toml states: it is right also where dojo is not installed."""
     if asked and not ctx.resilient_parsing:
@@ -265,7 +275,7 @@ def dojo(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand != "doctor" and not ctx.resilient_parsing:
         warn_of_another_clone()
     if not ctx.resilient_parsing:
-        store.sweep()
+        _end_what_was_killed()
     if ctx.invoked_subcommand is None:
         from dojo.commands import the_map
 
