@@ -133,7 +133,7 @@ class Dojo(click.Group):
             if hasattr(signal, name):
                 with contextlib.suppress(ValueError):  # not in the main thread
                     signal.signal(getattr(signal, name), _end)
-        sys.exit(_exit_code(lambda: self.main(*args, standalone_mode=False, **extra)))
+        sys.exit(_flushed(_exit_code(lambda: self.main(*args, standalone_mode=False, **extra))))
 
 
 def _end(number: int, _frame: Any) -> NoReturn:
@@ -144,7 +144,6 @@ def _exit_code(run: Callable[[], Any]) -> int:
     """Run a command and return its exit code; whatever stops it is told in a line."""
     try:
         result = run()
-        _flush()
         return result if isinstance(result, int) else Exit.DONE
     except (KeyboardInterrupt, click.Abort):
         terminal.say("\nstopped.", to_stderr=True)
@@ -158,6 +157,8 @@ def _exit_code(run: Callable[[], Any]) -> int:
         terminal.reader_gone(sys.stdout)
         return Exit.DONE
     except Exception as error:
+        if isinstance(error, OSError) and (why := terminal.unwritable(error)):
+            return _lost(why)
         if isinstance(error, ModuleNotFoundError) and (package := packages.missing(error)):
             return packages.tell(package)
         return _blamed(error)
@@ -179,11 +180,20 @@ def _blamed(error: Exception) -> int:
     return Exit.UNUSABLE
 
 
-def _flush() -> None:
+def _flushed(code: int) -> int:
+    """An exit code, when all that was said is written; another one where that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         terminal.reader_gone(sys.stdout)
+    except OSError as error:
+        return _lost(terminal.unwritable(error) or str(error))
+    return code
+
+
+def _lost(why: str) -> int:
+    terminal.say(("dojo: ", "bold red"), why, to_stderr=True)
+    return Exit.UNUSABLE
 
 
 def kata_argument() -> Callable[[Command], Command]:

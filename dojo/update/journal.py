@@ -6,6 +6,7 @@ that has become something else in the meantime is left alone, and told.
 
 import base64
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,7 +76,9 @@ def recover() -> Iterator[str]:
     if _is_alive(found):
         return
     try:
-        journal = Journal(found["before"], found["after"], _decoded(found["dirty"]), _decoded(found["written"]))
+        journal = Journal(
+            _commit(found["before"]), _commit(found["after"]), _decoded(found["dirty"]), _decoded(found["written"])
+        )
         process = int(found["process"])
     except (LookupError, TypeError, ValueError, AttributeError):
         yield f"{store.shown(PLACE)} is damaged. `git status` tells what an update has changed."
@@ -186,6 +189,12 @@ def _content(path: str) -> bytes | None:
 def _at(commit: str, path: str) -> bytes | None:
     text = file_at(commit, path)
     return None if text is None else text.encode(*UTF_8)
+
+
+def _commit(name: Any) -> str:
+    if not (isinstance(name, str) and re.fullmatch("[0-9a-f]{40,64}", name)):
+        raise ValueError(name)
+    return name
 
 
 def _encoded(files: dict[str, bytes]) -> dict[str, str]:
