@@ -133,7 +133,7 @@ class Dojo(click.Group):
             if hasattr(signal, name):
                 with contextlib.suppress(ValueError):  # not in the main thread
                     signal.signal(getattr(signal, name), _end)
-        sys.exit(_exit_code(lambda: self.main(*args, standalone_mode=False, **extra)))
+        sys.exit(_flushed(_exit_code(lambda: self.main(*args, standalone_mode=False, **extra))))
 
 
 def _end(number: int, _frame: Any) -> NoReturn:
@@ -144,7 +144,6 @@ def _exit_code(run: Callable[[], Any]) -> int:
     """Run a command and return its exit code; whatever stops it is told in a line."""
     try:
         result = run()
-        _flush()
         return result if isinstance(result, int) else Exit.DONE
     except (KeyboardInterrupt, click.Abort):
         terminal.say("\nstopped.", to_stderr=True)
@@ -158,6 +157,8 @@ def _exit_code(run: Callable[[], Any]) -> int:
         terminal.reader_gone(sys.stdout)
         return Exit.DONE
     except Exception as error:
+        if isinstance(error, OSError) and (why := terminal.unwritable(error)):
+            return _lost(why)
         if isinstance(error, ModuleNotFoundError) and (package := packages.missing(error)):
             return packages.tell(package)
         return _blamed(error)
@@ -179,11 +180,20 @@ def _blamed(error: Exception) -> int:
     return Exit.UNUSABLE
 
 
-def _flush() -> None:
+def _flushed(code: int) -> int:
+    """An exit code, when all that was said is written; another one where that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         terminal.reader_gone(sys.stdout)
+    except OSError as error:
+        return _lost(terminal.unwritable(error) or str(error))
+    return code
+
+
+def _lost(why: str) -> int:
+    terminal.say(("dojo: ", "bold red"), why, to_stderr=True)
+    return Exit.UNUSABLE
 
 
 def kata_argument() -> Callable[[Command], Command]:
@@ -244,6 +254,16 @@ def warn_of_another_clone() -> None:
                 return
 
 
+def _end_what_was_killed() -> None:
+    """Bring what killed commands have left to an end."""
+    if (store.FOLDER / "update.json").exists():
+        from dojo.update import journal
+
+        for line in journal.recover():
+            terminal.say((line, "yellow"), to_stderr=True)
+    store.sweep()
+
+
 def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
     """Print the version that pyproject.toml states: it is right also where dojo is not installed."""
     if asked and not ctx.resilient_parsing:
@@ -265,7 +285,7 @@ def dojo(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand != "doctor" and not ctx.resilient_parsing:
         warn_of_another_clone()
     if not ctx.resilient_parsing:
-        store.sweep()
+        _end_what_was_killed()
     if ctx.invoked_subcommand is None:
         from dojo.commands import the_map
 

@@ -142,7 +142,9 @@ def _facts(chosen: tuple[Kata, ...]) -> dict[Kata, Facts]:
     for kata in chosen:
         stamp = _stamp(kata.solution)
         match known.get(kata.address):
-            case {"stamp": was, "stub": str(stub), "core": list(core), "further": list(further)} if was == stamp:
+            case {"stamp": was, "stub": str(stub), "core": list(core), "further": list(further)} if (
+                was == stamp and all(isinstance(slug, str) for slug in (*core, *further))
+            ):
                 found[kata] = stub, core, further
             case _:
                 found[kata], changed = _derive(kata), True

@@ -6,6 +6,7 @@ found before anything is changed.
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from dojo.catalog.stubs import NotStubbable, stub_of
 from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.system import packages
+from dojo.update import journal
 from dojo.update.git import GitError, file_at, git, paths, succeeds
+from dojo.update.journal import Journal
 from dojo.update.merge import CannotMerge, merged
 
 NEW, FRESH, KEPT, GONE = "new", "fresh", "kept", "gone"
@@ -126,37 +129,47 @@ def apply(plan: Plan) -> None:
 
     Raises CannotUpdate where everything is as it was before, and StoppedHalfway where it is not.
     """
+    entry = Journal(plan.update.before, plan.commit, plan.dirty, plan.written)
     try:
         for path, content in plan.dirty.items():
             store.keep(path.removeprefix("katas/").removesuffix(".py"), content)
+        before = _state()
+        journal.begin(entry)
     except store.CannotSave as error:
         raise CannotUpdate(f"{error}.") from None
-    before = _state()
+    except journal.NotEnded as error:
+        raise CannotUpdate(str(error)) from None
+    failure: Exception | None = None
+    complete = False
     try:
-        if plan.update.before != plan.update.after:
-            _move(plan)
-        _write(plan.written)
-    except (GitError, store.CannotSave) as error:
-        if _state() == before:
-            raise CannotUpdate(str(error)) from None
-        raise StoppedHalfway(
-            f"{error} The update stopped before its end: `git status` shows what it has changed. "
-            "Your files are kept: `dojo reset --undo KATA` brings one back."
-        ) from None
+        _move(plan)
+    except GitError as error:
+        failure = error
+    finally:
+        try:
+            left = journal.end(entry, os.getpid())
+            # git moves HEAD last: what it reports after that, a failed hook say, leaves the move complete.
+            complete = not left and git("rev-parse", "HEAD").strip() == plan.commit
+        except (GitError, store.CannotSave) as error:
+            failure = failure or error
+    if complete:
+        return
+    if _state() == before:
+        with contextlib.suppress(store.CannotSave):
+            store.forget("", journal.NAME)
+        raise CannotUpdate(str(failure)) from None
+    raise StoppedHalfway(
+        f"{failure} The update stopped before its end: `git status` shows what it has changed. "
+        "Your files are kept: `dojo reset --undo KATA` brings one back."
+    ) from None
 
 
 def _move(plan: Plan) -> None:
-    """Move the clone to the commit. Where that fails, files with changes are put back. Raises GitError."""
-    try:
+    """Move the clone to the commit; what is not committed of the learner's makes way. Raises GitError."""
+    if plan.update.before != plan.update.after:
         if plan.dirty:
             git("checkout", "-q", "HEAD", "--", *plan.dirty)
         git("merge", "-q", "--ff-only", plan.commit)
-    except BaseException as error:
-        # git moves HEAD last: what it reports after that, a failed hook say, leaves the move complete.
-        moved = git("rev-parse", "HEAD", check=False).strip() == plan.commit
-        _write(plan.written if moved else plan.dirty)
-        if not (moved and isinstance(error, GitError)):
-            raise
 
 
 def _state() -> str:
@@ -286,8 +299,15 @@ def _join(path: str, base: str, release: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _work_tree() -> Iterator[Path]:
-    """A work tree beside the clone, at its HEAD, that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="dojo-update-"))
+    """A work tree in .dojo/, at the HEAD of the clone, that is gone afterwards, also where this process is killed."""
+    head = git("rev-parse", "HEAD").strip()
+    try:
+        journal.begin(Journal(head, head, {}, {}))
+    except store.CannotSave as error:
+        raise CannotUpdate(f"{error}.") from None
+    except journal.NotEnded as error:
+        raise CannotUpdate(str(error)) from None
+    folder = Path(tempfile.mkdtemp(prefix=f".update.{os.getpid()}.", suffix=".tmp", dir=store.FOLDER))
     try:
         git("worktree", "add", "-q", "--detach", str(folder / "clone"), "HEAD")
         yield folder / "clone"
@@ -295,6 +315,8 @@ def _work_tree() -> Iterator[Path]:
         git("worktree", "remove", "--force", str(folder / "clone"), check=False)
         shutil.rmtree(folder, ignore_errors=True)
         git("worktree", "prune", check=False)
+        with contextlib.suppress(store.CannotSave):
+            store.forget("", journal.NAME)
 
 
 def _new_tests(changed: set[str], known: set[str]) -> list[Change]:
@@ -353,12 +375,6 @@ def _in_git(path: Path) -> str:
 
 def _text(path: Path) -> str:
     return path.read_bytes().decode(*UTF_8)
-
-
-def _write(files: dict[str, bytes]) -> None:
-    for path, content in files.items():
-        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-        store.replace(ROOT / path, content)
 
 
 def _some(found: list[str]) -> str:
