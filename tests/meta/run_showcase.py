@@ -12,6 +12,7 @@ from dojo import ROOT
 from dojo.datasets.messages import UNWANTED, read_messages
 from tests.meta.scratch import Scratch
 
+PATIENCE = 3600  # seconds, far more than a busy machine takes
 SHOWN = ("README.md", "docs/your-own-gpt.md", "dojo/commands/finetune.py")
 
 
@@ -26,8 +27,9 @@ def examples():
 def shown(tmp_path_factory):
     copy = Scratch(tmp_path_factory.mktemp("showcase") / "clone")
     for words in (("train", "--quick"), ("finetune", "classify")):
-        done = copy.run("dojo", *words, "--solutions", "--device", "cpu", OMP_NUM_THREADS="1")
-        assert done.returncode == 0, done.stdout + done.stderr
+        training = copy.start("dojo", *words, "--solutions", "--device", "cpu", OMP_NUM_THREADS="1")
+        stdout, stderr = training.communicate(timeout=PATIENCE)
+        assert training.returncode == 0, stdout + stderr
     return copy
 
 
