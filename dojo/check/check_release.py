@@ -1,4 +1,4 @@
-"""A release is ready: its version is the same everywhere, and the changelog has its notes, which are printed."""
+"""A release is ready: one version everywhere, an address, and notes in the changelog, which are printed."""
 
 import argparse
 import re
@@ -16,6 +16,8 @@ def main(argv: list[str]) -> int:
     problems = [] if tag == f"v{version}" else [f"the tag is {tag}, and pyproject.toml has the version {version}"]
     if f"\nversion: {version}\n" not in (ROOT / "CITATION.cff").read_text(encoding="utf-8"):
         problems.append(f"CITATION.cff has another version than {version}")
+    if not packages.repository():
+        problems.append("Repository under [project.urls] in pyproject.toml is still an example: set the address first")
     if not notes:
         problems.append(f"CHANGELOG.md has nothing under a heading `## {version}`, with or without a date after it")
     print("\n".join(problems) or notes)

@@ -16,7 +16,7 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
     """Tell whether TEXT is a wanted message or an unwanted one, and how sure the model is."""
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.finetune.classifier import ADAPTER, KATAS, of_run
+    from dojo.finetune.classifier import ADAPTER, KATAS, SUREST, of_run
     from dojo.train import pieces, runs
     from dojo.train.ingredients import needed
 
@@ -30,5 +30,7 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
         raise click.ClickException(str(error)) from None
     best = max(range(len(LABELS)), key=shares.__getitem__)
     terminal.say(
-        (LABELS[best], "bold red" if best else "bold green"), f"  {shares[best]:.0%} sure  ", (f"({run.name})", "dim")
+        (LABELS[best], "bold red" if best else "bold green"),
+        f"  {min(shares[best], SUREST):.0%} sure  ",
+        (f"({run.name})", "dim"),
     )

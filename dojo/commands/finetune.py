@@ -14,7 +14,7 @@ from dojo.commands.numbers import Finite
 from dojo.commands.train import NOT_RESUMED, slower
 from dojo.datasets.messages import Message, read_messages, split
 from dojo.exits import Exit
-from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LORA, Recipe, check
+from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LAST, LORA, Recipe, check
 from dojo.learner import store
 from dojo.system import devices, terminal
 from dojo.train.teaching import LARGEST
@@ -27,7 +27,7 @@ Parts = tuple[list[Message], list[Message], list[Message]]  # to learn from, to 
 def command() -> None:
     """Let a model that you have trained learn to tell wanted messages from unwanted ones, on data/messages.tsv.
 
-    classify trains a new head and the last blocks; lora leaves every weight as it is and trains small updates beside
+    classify trains the model with a new head; lora leaves every weight as it is and trains small updates beside
     them. `dojo classify "text"` tries the result.
     """
 
@@ -55,9 +55,11 @@ def common() -> Callable[[Command], Command]:
 
 @command.command(CLASSIFY)
 @common()
-@click.option("--trainable-blocks", type=click.IntRange(0), help="How many of the last blocks learn; 1.")
+@click.option("--trainable-blocks", type=click.IntRange(0), help="Only so many of the last blocks learn.")
 def classify(**options: Any) -> int:
-    """Train a new head, the last norm, and the last blocks."""
+    """Train the model with a new head; with --trainable-blocks the head, the last norm and the last blocks alone."""
+    if options["trainable_blocks"] is not None:
+        options["learns"] = LAST
     return finetune(CLASSIFY, **options)
 
 
@@ -154,8 +156,8 @@ def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_eve
 
         if not Loop(session, narrating.narrator(leads=True), save_every, remark).run():
             return Exit.STOPPED
-    evaluation.tell(session, made, about, learned, held_out)
-    terminal.say("next: ", ('dojo classify "You have won, call now"', "bold cyan"))
+    evaluation.tell(session, made, about, learned, watched, held_out)
+    terminal.say("next: ", ('dojo classify "WIN a free prize now!!!"', "bold cyan"))
     return Exit.DONE
 
 

@@ -85,6 +85,9 @@ def command(
     The model is that of the last `dojo train`, of another run, or GPT-2.
     """
     speaker, _ = opened(run, weights, device, solutions)
+    if prompt.endswith(" ") and prompt.strip():
+        told = "the space at the end belongs to the next word: the model reads the prompt without it"
+        terminal.say((told, "dim"), to_stderr=True)
     try:
         terminal.say((prompt, "bold"), end="")
         for part in speaker.speak(prompt, max_tokens, temperature, top_k, top_p, seed):

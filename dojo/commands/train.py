@@ -45,8 +45,12 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @click.command()
 @click.option("--text", "path", type=click.Path(path_type=Path), metavar="FILE", help="Any UTF-8 text to learn.")
 @click.option("--story", is_flag=True, help="Learn data/story.txt, the text that everyone shares.")
-@click.option("--quick", is_flag=True, help="The story and a small model, within a minute.")
-@click.option("--preset", type=click.Choice(sorted(PRESETS)), help="Sizes by name; small, and quick for the story.")
+@click.option("--quick", is_flag=True, help="The story with messages, and a small model, within a minute.")
+@click.option(
+    "--preset",
+    type=click.Choice(sorted(PRESETS)),
+    help="Sizes by name; small, or the one that goes with --quick or --story.",
+)
 @size("vocab_size", "Tokens in the vocabulary, if it is trained.")
 @size("context_length", "Tokens that the model reads at once.")
 @size("emb_dim", "Features of a token.")
@@ -92,7 +96,7 @@ def command(
     changes = {key: value for key, value in changes.items() if value is not None}
     if resume and (path or story or quick or preset or changes.keys() - {"learning_rate"}):
         raise click.UsageError(NOT_RESUMED)
-    if path and (story or quick):
+    if bool(path) + story + quick > 1:
         raise click.UsageError("choose one text: --text, --story or --quick.")
     device = devices.chosen(device, ("cuda", "mps"))
 
@@ -105,9 +109,11 @@ def command(
             if resume:
                 plan = plan_to_resume(name, solutions, device, team.size, changes.get("learning_rate"))
             else:
-                settings = settings_of(preset or ("quick" if quick or story else "small"), changes, team.size)
+                settings = settings_of(
+                    preset or ("quick" if quick else "story" if story else "small"), changes, team.size
+                )
                 refuse_the_impossible(settings, device)
-                plan = plan_anew(the_text(path, story or quick), settings, name, solutions, device, slow)
+                plan = plan_anew(the_text(path, story, quick), settings, name, solutions, device, slow)
         return train(team.share(plan), device, team, save_every)
     finally:
         team.leave()
@@ -145,10 +151,12 @@ def shared(settings: Settings, processes: int) -> Settings:
     return settings
 
 
-def the_text(path: Path | None, story: bool) -> Text:
+def the_text(path: Path | None, story: bool, quick: bool) -> Text:
     """The text to learn. Raises ClickException where it cannot be read."""
     if story:
         return texts.story()
+    if quick:
+        return texts.quick()
     if path is None:
         return texts.language_reference()
     try:
@@ -161,7 +169,11 @@ def the_text(path: Path | None, story: bool) -> Text:
 
 def name_of(text: Text) -> str:
     """What a run is called after: a text's name, as a folder can be called."""
-    known = {texts.story().name: "story", "the language reference inside Python": "reference"}
+    known = {
+        texts.story().name: "story",
+        texts.quick().name: "quick",
+        "the language reference inside Python": "reference",
+    }
     return known.get(text.name) or re.sub(r"\W+", "-", Path(text.name).stem).strip("-").lower() or "text"
 
 
@@ -252,5 +264,5 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
                 return Exit.STOPPED
         if team.leads:
             summary.tell(session, about)
-            terminal.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
+            terminal.say("next: ", ('dojo generate "The"', "bold cyan"), "  and  ", ('dojo look "The"', "bold cyan"))
     return Exit.DONE

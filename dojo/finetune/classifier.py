@@ -11,7 +11,8 @@ from torch import nn
 from dojo.datasets.messages import LABELS, Message
 from dojo.errors import DojoError
 from dojo.finetune import batches
-from dojo.finetune.recipe import LORA, Recipe, check
+from dojo.finetune.recipe import LORA, WHOLE, Recipe, check
+from dojo.finetune.variations import with_variations
 from dojo.learner import store
 from dojo.system.files import check_regular
 from dojo.train import pieces, saved
@@ -21,17 +22,22 @@ from dojo.train.session import Session, seed
 
 DATA, CLASSIFICATION = "finetuning/classification_data", "finetuning/classification"
 ADAPTER = "finetuning/lora"
+SUREST = 0.99  # more is not said: no held-out data of this size could show it
 # The katas that fine-tuning takes; lora takes ADAPTER too.
 KATAS = ("text/bpe_tokenizer", *MODEL, *LOOP, DATA, CLASSIFICATION)
 
 
 @dataclass
 class Classifier:
-    """A model that tells wanted from unwanted, its tokenizer, and how many tokens of a message it reads at most."""
+    """A model that tells wanted from unwanted, its tokenizer, and how many tokens of a message it reads at most.
+
+    Its logits are divided by temperature before they become probabilities.
+    """
 
     model: nn.Module
     tokenizer: Any
     max_length: int
+    temperature: float = 1.0
 
     @property
     def device(self) -> torch.device:
@@ -64,18 +70,17 @@ class Classifier:
         with torch.no_grad():
             row = torch.tensor([ids], device=self.device)
             logits = pieces.module(CLASSIFICATION).last_token_logits(self.model.eval(), row)  # (1, classes)
-        shares: list[float] = logits[0].softmax(-1).tolist()
+        shares: list[float] = (logits[0] / self.temperature).softmax(-1).tolist()
         return shares
 
-    def choices(self, messages: Sequence[Message]) -> list[list[int]]:
-        """How often messages of each label, in rows, are taken for each label, in columns."""
-        counts = [[0] * len(LABELS) for _ in LABELS]
-        last = pieces.module(CLASSIFICATION).last_token_logits
+    def logits(self, messages: Sequence[Message]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits of messages, (messages, classes), and their labels, both on the CPU."""
+        last, rows, known = pieces.module(CLASSIFICATION).last_token_logits, [], []
         with torch.no_grad():
             for inputs, lengths, labels in batches.to_test(self.dataset(messages), self.device):
-                for label, choice in zip(labels, last(self.model.eval(), inputs, lengths).argmax(-1), strict=True):
-                    counts[int(label)][int(choice)] += 1
-        return counts
+                rows.append(last(self.model.eval(), inputs, lengths).float().cpu())
+                known.append(labels.cpu())
+        return torch.cat(rows), torch.cat(known)
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """What lora has learned: the adapters and the head, and nothing of the model below them."""
@@ -106,6 +111,8 @@ def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
         speaker.model.out_head.requires_grad_(True)
     else:
         classification.add_classification_head(speaker.model, len(LABELS), recipe.trainable_blocks)
+        if recipe.learns == WHOLE:
+            speaker.model.requires_grad_(True)
     speaker.model.to(device)  # only a further clause of the katas says that the new parts are there already
     return Classifier(speaker.model, speaker.tokenizer, speaker.context_length)
 
@@ -118,7 +125,7 @@ def of_run(run: Run, device: str) -> Classifier:
     about = run.about(check)
     recipe = Recipe.of_data(about["recipe"])
     made = classifier(latest(about["base"]), recipe, device)
-    made.max_length = about["max_length"]
+    made.max_length, made.temperature = about["max_length"], about.get("temperature", 1.0)
     if recipe.kind == LORA:
         load_adapter(run, made)
     else:
@@ -169,7 +176,7 @@ def open_session(
         run=run,
         teaching=recipe,
         model=made.model,
-        learned=batches.to_learn(made.dataset(train), recipe.batch_size, generator),
+        learned=batches.to_learn(made.dataset(with_variations(train, recipe.seed)), recipe.batch_size, generator),
         held_out=batches.to_watch(made.dataset(validation)),
         tokens_in_a_step=recipe.batch_size * made.max_length,
     ).take_up()

@@ -70,6 +70,7 @@ def test_a_model_learns_speaks_and_is_looked_at(scratch):
     assert losses[-1] < losses[0] - 0.3, losses
 
     said = [scratch.run("dojo", "generate", "The ", "--max-tokens", "20", "--seed", "7") for _ in range(2)]
+    assert "the space at the end belongs to the next word" in " ".join(said[0].stderr.split())
     assert said[0].returncode == 0, said[0].stderr
     assert said[0].stdout == said[1].stdout
     assert said[0].stdout.startswith("The ")
