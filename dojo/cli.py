@@ -30,13 +30,13 @@ COMMANDS = {
     "reset": "Write the stub again; --undo brings your file back.",
     "diff": "Compare your code with the reference.",
     "hunt": "Hide one edit in a copy of your own green code, and find it.",
-    "next": "Show the kata to go on with.",
+    "next": "Show the kata to continue with.",
     "status": "Show where you stand, as `dojo` alone does.",
     "list": "Show every kata.",
     "report": "Test every kata that is begun, and tell where you stand.",
     "group": "Make one table of the reports that a study group shares.",
     "train": "Train a GPT made of your own pieces on a text.",
-    "generate": "Let a model that you have trained go on with a text.",
+    "generate": "Let a model that you have trained continue a text.",
     "look": "Draw what a model does with a text: where its heads look, what its layers would say.",
     "finetune": "Let a model of yours learn to tell wanted messages from unwanted ones.",
     "classify": "Ask a fine-tuned model whether a message is wanted.",
@@ -52,7 +52,7 @@ HELP = """Write GPT piece by piece: each kata is a stub, a specification and tes
 `dojo` alone shows the map and what to do next.
 
 KATA is an address (attention/causal), its last word (causal), or the beginning of either, as long as it is clear.
-Without KATA, the file is meant that you saved last and that its last verdict does not know; if there is none, the next
+Without KATA, the command takes the file that you saved last and have not tested since; if there is none, the next
 kata on the map.
 """
 EXIT_CODES = """\b

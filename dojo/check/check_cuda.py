@@ -113,7 +113,7 @@ def add(report: dict[str, Any], name: str, dtype: str, options: argparse.Namespa
 
 
 def run(argv: Sequence[str], seconds: float, environment: dict[str, str] | None = None) -> str:
-    """Run a module of Python, and return how it ended where that was no verdict; empty where it was one."""
+    """Run a module of Python, and return how it ended if that was not with code 0 or 1; empty otherwise."""
     if seconds <= 0:
         return "no time was left for it"
     try:
@@ -140,7 +140,7 @@ def climbed(name: str, dtype: str, device: str, quick: bool, out: Path) -> None:
     ladder: Any = ladders(name, device, dtype)[0][0]
     if quick:
         small(ladder)
-    elif name == "attention":  # each length is compiled anew, so they are few
+    elif name == "attention":  # each length is compiled by itself, so they are few
         ladder.sizes = [256, 1024, 4096, 16384] if device.startswith("cuda") else [256, 1024]
     found = climb(ladder, BUDGET[quick], SHARE[name])
     told = [str(check) for check in checks(ladder, found)]

@@ -48,7 +48,7 @@ def common() -> Callable[[Command], Command]:
         click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
         click.option("--name", default="", help="What to call the result; left out, classify or lora."),
         click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves."),
-        click.option("--resume", is_flag=True, help="Go on with the last one, or with that of --name."),
+        click.option("--resume", is_flag=True, help="Continue the last run, or that of --name."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
     )
 

@@ -1,4 +1,4 @@
-"""`dojo generate`: a model that you have trained goes on with a text."""
+"""`dojo generate`: a model that you have trained continues a text."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +77,7 @@ def command(
     device: str,
     solutions: bool,
 ) -> None:
-    """Let a model go on with PROMPT, as it thinks: token by token.
+    """Let a model continue PROMPT, token by token.
 
     The model is that of the last `dojo train`, of another run, or GPT-2.
     """

@@ -21,7 +21,7 @@ def command(folder: Path, markdown: bool, as_json: bool) -> int | None:
     """Make one table of the reports in FOLDER and the folders in it.
 
     A report is what `dojo report --json` prints. The table goes by kata and ranks nobody; names are shown only where a
-    report gives one. A file that is no report is skipped, and said.
+    report gives one. A file that is not a report is skipped, and its name is shown.
     """
     if markdown and as_json:
         raise click.UsageError("--markdown and --json do not go together.")

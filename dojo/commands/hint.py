@@ -59,7 +59,7 @@ def seen_so_far(kata: Kata, most: int) -> int:
 
 
 def remember(kata: Kata, rung: int) -> str:
-    """Keep how far the learner climbed; what stands in the way of it, in words."""
+    """Keep how far the learner climbed. Returns what prevented that, in words."""
     try:
         store.write(kata.address, "hints", {"rung": rung})
     except store.CannotSave as error:

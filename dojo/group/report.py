@@ -41,7 +41,7 @@ LONGEST_NAME = 40
 
 
 class BadReport(DojoError):
-    """A file that is no report. Says why."""
+    """A file that is not a report. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def read(path: Path) -> Report:
     except (ValueError, RecursionError):
         raise BadReport("it is not JSON") from None
     if not isinstance(data, dict) or not isinstance(schema := data.get("schema"), str):
-        raise BadReport("it is no report: `dojo report --json` makes one")
+        raise BadReport("it is not a report: `dojo report --json` makes one")
     if schema != SCHEMA:
         raise BadReport(f"its schema is {tidy(schema)!r}, and this dojo reads {SCHEMA!r}")
     name, made, entries = data.get("name", ""), _time(data.get("made")), data.get("katas")

@@ -268,7 +268,7 @@ def git() -> Iterator[Finding]:
     """Whether the tests and the reference are as they were delivered."""
     program = shutil.which("git")
     if program is None or not (ROOT / ".git").exists():
-        why = "git is not installed" if program is None else "this folder is no git clone"
+        why = "git is not installed" if program is None else "this folder is not a git clone"
         yield Finding("git", NOTE, f"{why}: whether tests/ and solutions/ are untouched is not known")
         return
     words = [program, "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", "tests", "solutions"]

@@ -59,7 +59,7 @@ class Loop:
         self.between_remarks = EVALUATIONS // remarks
 
     def run(self) -> bool:
-        """Train from where the session stands to the end of the run. The result is whether the end was reached.
+        """Train from the session's current step to the end of the run. The result is whether the end was reached.
 
         It is False where somebody asked to stop, after a save. Raises CannotSave, and DojoError where it has diverged.
         """

@@ -89,7 +89,7 @@ def grouped(theirs: Mapping[str, Parts]) -> dict[str, list[tuple[Any, list[str]]
 def identified(address: str, mine: Parts, groups: Groups) -> Named:
     """The mistakes that explain what was seen: all of it, or else what was seen of the core, if that is wrong.
 
-    Somebody who wrote the book's class with one mistake lacks what is further, too, and that is no second mistake.
+    Somebody who wrote the book's class with one mistake lacks what is further, too, and that is not a second mistake.
     """
     core, breaks = core_clauses(address), {name: mistake["breaks"] for name, mistake in mistakes_of(address).items()}
     about_core = {

@@ -143,7 +143,7 @@ def test_a_fine_tuning_that_was_killed_ends_where_an_undisturbed_one_ends(traine
         (["classify", "--trainable-blocks", "9"], "trainable_blocks must be from 0 to 1"),
         (["lora", "--rank", "99"], "rank must be from 1 to 16"),
         (["lora", "--resume", "--name", "never"], "there is no run"),
-        (["lora", "--resume", "--rank", "3"], "--resume goes on with what was begun"),
+        (["lora", "--resume", "--rank", "3"], "--resume continues a run"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_begins(trained, words, told):

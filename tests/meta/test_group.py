@@ -72,7 +72,7 @@ def test_five_reports_are_one_table_by_kata(group):
 
 BROKEN = {
     "it is not JSON": ["", "{", "\x00", "[" * 100_000, "1" * 10_000, '{"schema": NaN'],
-    "it is no report": ["[]", "3", "null", "{}", '{"schema": 1}', '{"katas": []}'],
+    "it is not a report": ["[]", "3", "null", "{}", '{"schema": 1}', '{"katas": []}'],
     "its schema is 'llm-katas/report/9'": [report(schema="llm-katas/report/9")],
     "`name`, `made` or `katas` is not": [
         report(name=3), report(made="x"), report(made=True), report(made=-1.0), report(made=1e300), report(katas={}),

@@ -161,7 +161,7 @@ def test_a_kata_that_is_withdrawn_goes_only_where_nothing_was_written(upstream, 
     commit(learner, "My doubling")
     done = update(learner)
     assert done.returncode == 0, done.stderr
-    assert "it is no kata any more; your file stays" in done.stdout
+    assert "it is not a kata any more; your file stays" in done.stdout
     assert learner.read("katas/toys/doubling.py") == OWN
     assert not learner.path("tests/toys/test_doubling.py").exists()
 
@@ -327,7 +327,8 @@ def test_without_git_the_bodies_of_another_copy_are_brought_over(upstream, learn
     assert "it is begun here already, and was left alone" in again.stdout
     assert upstream.read("katas/toys/doubling.py") == expected
     assert (
-        "is no copy of this repository" in upstream.run("dojo", "update", "--from", str(learner.root / "katas")).stderr
+        "is not a copy of this repository"
+        in upstream.run("dojo", "update", "--from", str(learner.root / "katas")).stderr
     )
 
 

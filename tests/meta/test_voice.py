@@ -22,6 +22,22 @@ WORDS = [
     (r"\bin vain\b", "for nothing", "it takes one batch in vain"),
     (r"\bto the letter\b", "exactly", "kept to the letter"),
     (r"\bwhat is no\b", "what is not a", "What is no tensor is refused"),
+    (
+        r"(?<!there\s)\b(is|was) no (text|kata|report|folder|copy|clone|sandbox|number|object|JSON|index)\b",
+        "is not a",
+        "Padding is no text",
+    ),
+    (r"\b(stands?|stood) in the way\b", "prevents", "what stands in the way of it"),
+    (r"\bbegin(s|ning)? anew\b", "start again", "or begin anew"),
+    (r"\btold so\b", "say so", "this proves nothing, and is told so"),
+    (r"\bhears? of\b", "is told about", "every token hears of the change"),
+    (
+        r"\b(file|line|function|anything|nothing) of the learner's\b(?! own)",
+        "the learner's file",
+        "a file of the learner's",
+    ),
+    (r"\bof NVIDIA's\b", "on CUDA", "on a GPU of NVIDIA's"),
+    (r"\bbring(s|ing)? the bodies\b", "copy the code", "bring the bodies of another copy"),
     (r"(?<!soon\s)\bas (it|they) (stands?|stood)\b", "as it is, unchanged", "the text as it stands"),
     (r"\bwherever (it|they) (stands?|stood)\b", "wherever it occurs", "a word wherever it stands"),
 ]
