@@ -73,6 +73,8 @@ def places(tree: ast.AST) -> Iterator[tuple[list[ast.stmt], int]]:
             if not is_docstring(child) and not isinstance(child, ast.Import | ast.ImportFrom | ast.ClassDef):
                 yield body, index
             yield from places(child)
+    for handler in getattr(tree, "handlers", []):
+        yield from places(handler)
 
 
 def changes(statement: ast.stmt) -> Iterator[Change]:
@@ -124,7 +126,8 @@ def expressions(statement: ast.stmt) -> Iterator[ast.AST]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
         waiting: list[ast.AST] = [*statement.args.defaults, *filter(None, statement.args.kw_defaults)]
     else:
-        waiting = [child for child in ast.iter_child_nodes(statement) if not isinstance(child, ast.stmt)]
+        inner = ast.stmt | ast.ExceptHandler
+        waiting = [child for child in ast.iter_child_nodes(statement) if not isinstance(child, inner)]
         if isinstance(statement, ast.AnnAssign):
             waiting.remove(statement.annotation)
     while waiting:
@@ -148,7 +151,8 @@ def expression_changes(node: Any) -> Iterator[Change]:
         case ast.BinOp(op=op):
             if type(op) in OPERATORS:
                 yield lambda n: ast.BinOp(n.left, OPERATORS[type(n.op)](), n.right)
-            yield lambda n: ast.BinOp(n.right, n.op, n.left)
+            if not isinstance(op, ast.Mult):  # a product of numbers is the same in either order
+                yield lambda n: ast.BinOp(n.right, n.op, n.left)
             yield lambda n: n.left
         case ast.UnaryOp():
             yield lambda n: n.operand

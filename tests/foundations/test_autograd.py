@@ -22,6 +22,7 @@ OPERATIONS = {
     "x ** -2": (lambda x, y: x**-2, lambda x, y: (-2 / x**3, 0)),
     "x ** 2.0": (lambda x, y: x**2.0, lambda x, y: (2 * x, 0)),
     "x ** 1.5": (lambda x, y: x**1.5, lambda x, y: (1.5 * x**0.5, 0)),
+    "x ** 0.5": (lambda x, y: x**0.5, lambda x, y: (0.5 * x**-0.5, 0)),
     "-x": (lambda x, y: -x, lambda x, y: (-1, 0)),
     "x.exp()": (lambda x, y: x.exp(), lambda x, y: (math.exp(x), 0)),
     "x.tanh()": (lambda x, y: x.tanh(), lambda x, y: (1 / math.cosh(x) ** 2, 0)),
@@ -81,7 +82,7 @@ def near(seen, expected, because):
 
 def fits(name, x):
     """A number for which an operation is defined: no fractional power of what is negative."""
-    return abs(x) if name == "x ** 1.5" else x
+    return abs(x) if name in ("x ** 1.5", "x ** 0.5") else x
 
 
 def run(name, x, y):
@@ -643,7 +644,14 @@ def test_functions_of_large_numbers(name, x, data, slope):
 
 @clause("large")
 @pytest.mark.parametrize(
-    ("x", "n", "data"), [(10, 400, math.inf), (-10, 401, -math.inf), (-10, 400, math.inf), (1e-200, -2, math.inf)]
+    ("x", "n", "data"),
+    [
+        (10, 401, math.inf),
+        (-10, 401, -math.inf),
+        (-10, 400, math.inf),
+        (1e-200, -3, math.inf),
+        (-1e-200, -3, -math.inf),
+    ],
 )
 def test_powers_too_large_for_a_float(x, n, data):
     try:
