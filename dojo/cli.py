@@ -38,9 +38,9 @@ COMMANDS = {
     "train": "Train a GPT made of your own pieces on a text.",
     "generate": "Let a model that you have trained continue a text.",
     "look": "Draw what a model does with a text: where its heads look, what its layers would say.",
-    "finetune": "Let a model of yours learn to tell wanted messages from unwanted ones.",
+    "finetune": "Train a model of yours to tell wanted messages from unwanted ones.",
     "classify": "Ask a fine-tuned model whether a message is wanted.",
-    "bench": "Your own pieces on the ladders beside the others: checked, then timed.",
+    "bench": "Compare the speed of your own pieces with that of others; each is checked first.",
     "update": "Take a release's new katas, docstrings and tests; what you wrote stays.",
     "doctor": "Check the installation, and say how to fix it.",
     "completion": "Print a shell's completion script.",
@@ -174,7 +174,7 @@ def _blamed(error: Exception) -> int:
     terminal.say(("dojo: ", "bold red"), first_line(error), to_stderr=True)
     terminal.say(f"your line: {own[-1].place}  {own[-1].code}", to_stderr=True)
     name = short(find(address_of(own[-1].path) or ""))
-    told = f"next: dojo test {name}, or the same command with --solutions, which goes without your files"
+    told = f"next: dojo test {name}, or the same command with --solutions, which does not use your files"
     terminal.say(told, to_stderr=True)
     return Exit.UNUSABLE
 

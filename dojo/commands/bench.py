@@ -21,7 +21,7 @@ SECONDS = {True: 0.6, False: 3.0}  # that all rungs share at one size for one pa
 
 @click.command()
 @click.argument("what", type=click.Choice(WHAT))
-@click.option("--device", default="", help="cpu, cuda or mps; left out, cuda where there is one, else cpu.")
+@click.option("--device", default="", help="cpu, cuda or mps; by default cuda if there is one, else cpu.")
 @click.option(
     "--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", help="Of attention and training; float32."
 )

@@ -36,7 +36,7 @@ def common() -> Callable[[Command], Command]:
     """The options of every fine-tuning."""
     return all_of(
         click.option(
-            "--run", "base", default="", metavar="NAME", help="The run to begin with; left out, the last one."
+            "--run", "base", default="", metavar="NAME", help="The run to begin with; by default the last one."
         ),
         click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Messages; data/messages.tsv."),
         click.option("--epochs", type=click.IntRange(1), help="How often the messages are gone through."),
@@ -45,8 +45,8 @@ def common() -> Callable[[Command], Command]:
         click.option(
             "--seed", type=click.IntRange(0, LARGEST), help="Of the new weights, the order and the dropout; 123."
         ),
-        click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
-        click.option("--name", default="", help="What to call the result; left out, classify or lora."),
+        click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one."),
+        click.option("--name", default="", help="What to call the result; by default classify or lora."),
         click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves."),
         click.option("--resume", is_flag=True, help="Continue the last run, or that of --name."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),

@@ -24,12 +24,12 @@ def command(folder: Path, markdown: bool, as_json: bool) -> int | None:
     report gives one. A file that is not a report is skipped, and its name is shown.
     """
     if markdown and as_json:
-        raise click.UsageError("--markdown and --json do not go together.")
+        raise click.UsageError("--markdown and --json cannot be used together.")
     found = gathering.gathered(folder)
     for name, why in found.skipped:
         terminal.say((f"skipped {name}: {why}", "yellow"), to_stderr=True)
     if not found.reports:
-        terminal.say("no report is there: `dojo report --json > NAME.json` makes one.", to_stderr=True)
+        terminal.say("there is no report: `dojo report --json > NAME.json` makes one.", to_stderr=True)
         return Exit.UNUSABLE
     if as_json:
         terminal.say_json(as_data(found))

@@ -12,13 +12,13 @@ from dojo.system import terminal
 
 @click.command()
 @kata_argument()
-@click.option("--again", is_flag=True, help="Show what was shown so far, and climb no further.")
+@click.option("--again", is_flag=True, help="Show the hints that you have seen, and no new one.")
 @click.option("--reset", is_flag=True, help="Forget which hints you have seen.")
 @json_option()
 def command(kata: Kata, again: bool, reset: bool, as_json: bool) -> None:
     """Show a hint: first a question, then a fact, then a plan, one rung more each time you ask."""
     if again and reset:
-        raise click.UsageError("--again and --reset do not go together.")
+        raise click.UsageError("--again and --reset cannot be used together.")
     ladder = rungs(kata)
     if not ladder:
         raise click.ClickException(f"docs/{kata.address}.md has no hints.")

@@ -55,8 +55,8 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @click.option("--drop-rate", type=Finite(0, 1), help="Dropout.")
 @click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule.")
 @click.option("--seed", type=click.IntRange(0, LARGEST), help="Of the weights, the order and the dropout; 123.")
-@click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
-@click.option("--name", default="", help="What to call the run; left out, after its text.")
+@click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one.")
+@click.option("--name", default="", help="What to call the run; by default after its text.")
 @click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
 @click.option("--resume", is_flag=True, help="Continue the last run, or that of --name.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
@@ -208,7 +208,7 @@ def plan_to_resume(name: str, solutions: bool, processes: int, rate: float | Non
 
 
 def slower(run: Any, taught: dict[str, Any], rate: float | None) -> None:
-    """Let a run continue with a smaller learning rate. Raises UsageError for one that is not, or that diverges again."""
+    """Let a run continue at a smaller learning rate. Raises UsageError if it is not smaller, or left out after a divergence."""
     was = taught["learning_rate"]
     if rate is None and run.diverged:
         raise click.UsageError(f"{run.diverged}. Continue with a smaller one: {run.again} --learning-rate {was / 10:g}")

@@ -79,7 +79,7 @@ def read(path: Path) -> Report:
         raise BadReport(f"its schema is {tidy(schema)!r}, and this dojo reads {SCHEMA!r}")
     name, made, entries = data.get("name", ""), _time(data.get("made")), data.get("katas")
     if not isinstance(name, str) or made is None or not isinstance(entries, list):
-        raise BadReport("`name`, `made` or `katas` is not as the schema has it")
+        raise BadReport("`name`, `made` or `katas` does not match the schema")
     states, clauses = {}, {}
     for entry in entries:
         match entry:

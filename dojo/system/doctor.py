@@ -192,7 +192,7 @@ def why_pytest_fails(variables: dict[str, str]) -> str:
 def clone() -> Iterator[Finding]:
     """Which clone this dojo belongs to, which one the `dojo` command runs, and where you are."""
     if not (ROOT / "katas" / "curriculum.toml").exists():
-        seen = f"this dojo lies in {ROOT}, without katas"
+        seen = f"this dojo is in {ROOT}, without katas"
         yield Finding("clone", WRONG, seen, INSTALL, "in the folder that holds katas/")
         return
     here = next((f for f in (Path.cwd(), *Path.cwd().parents) if (f / "katas" / "curriculum.toml").exists()), None)

@@ -37,7 +37,7 @@ def why_not(model: Any, heads: int, head_dim: int, tokens: int) -> str:
     """
     kind = pieces.module(MULTIHEAD).MultiHeadAttention
     if not all(type(block.att) is kind for block in model.trf_blocks):
-        return "a block has another attention than that of attention/multihead"
+        return "the attention of a block is not that of attention/multihead"
     size = Size(heads, head_dim, tokens)
     weights = deal(size, "cpu", torch.float32)
     try:

@@ -130,7 +130,7 @@ def reason(kata: Kata) -> str:
     """Why a kata is not green, in a few words."""
     now = standing(kata)
     if now.held == now.core:
-        return "its tests came to no verdict"
+        return "its tests gave no verdict"
     return f"{now.core - now.held} of {now.core} clauses do not hold"
 
 

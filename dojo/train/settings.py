@@ -49,7 +49,7 @@ def check(about: Mapping[str, Any]) -> None:
     settings = Settings.of_data(about["settings"])
     size = about["config"].get("vocab_size")
     if type(size) is not int or size < 1 or settings.config(size) != about["config"]:
-        raise ValueError("config and settings do not fit each other")
+        raise ValueError("config and settings do not match")
     if settings.emb_dim % settings.n_heads:
         raise ValueError(f"{settings.n_heads} heads do not share {settings.emb_dim} features evenly")
 

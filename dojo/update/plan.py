@@ -93,7 +93,7 @@ def fetch(release: str) -> None:
         try:
             git("fetch", "--tags", "--quiet", name)
         except GitError as error:
-            raise CannotUpdate(f"{name} cannot be asked what is new. {error}") from None
+            raise CannotUpdate(f"{name} could not be asked for releases. {error}") from None
 
 
 def prepare(release: str) -> Plan:
@@ -198,7 +198,7 @@ def _plan(base: str, head: str, after: str, release: str) -> Plan:
     own_files = {path for path in dirty if _is_kata(path)}
     if blocked := sorted((dirty - own_files) & changed):
         raise CannotUpdate(
-            f"{_some(blocked)} changed here and in the release. Only files in katas/ are brought together: "
+            f"{_some(blocked)} changed here and in the release. Only files in katas/ are merged: "
             f"`git stash` puts your changes aside, `git stash pop` brings them back afterwards."
         )
     if blocked := sorted(untracked & added):

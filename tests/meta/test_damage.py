@@ -434,7 +434,7 @@ def test_a_run_that_diverges_says_so_and_goes_on_with_a_smaller_rate(folder):
         session.model.final_norm.scale.fill_(float("inf"))
     with pytest.raises(DojoError) as caught:
         Loop(session, Narrator(), 0.0, str).run()
-    expected = "at step 1: the run has diverged. `dojo train --resume --learning-rate 0.0002` goes on from step 0"
+    expected = "at step 1: the run has diverged. `dojo train --resume --learning-rate 0.0002` continues from step 0"
     assert expected in str(caught.value)
     run = runs.latest()
     assert run.diverged == "story diverged at step 1, with a learning rate of 0.002"

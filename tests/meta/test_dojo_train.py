@@ -115,7 +115,9 @@ def test_fused_attention_computes_where_the_own_gives_the_same(solved):
     told = " ".join(train(solved, *TINY).split())
     assert "not PyTorch's fused kernel: on a CPU it is no faster with dropout" in told
     told = " ".join(train(solved, *TINY, "--drop-rate", "0").split())
-    assert "attention PyTorch's fused kernel computes it, for speed: the one served here gives the same" in told
+    assert (
+        "attention PyTorch's fused kernel, for speed; it was checked that it gives the same as the model's own" in told
+    )
     own = solved.read("katas/attention/multihead.py")
     solved.write("katas/attention/multihead.py", own.replace("keys.shape[-1] ** 0.5", "keys.shape[-1] ** 0.4"))
     record(solved, "attention/multihead")

@@ -141,4 +141,4 @@ def test_windows_writes_json_in_utf_16_and_an_empty_folder_says_what_to_do(toys)
     toys.path("reports/one.json").unlink()
     ended = toys.run("dojo", "group", "reports")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "no report is there: `dojo report --json > NAME.json` makes one.\n"
+    assert ended.stderr == "there is no report: `dojo report --json > NAME.json` makes one.\n"
