@@ -208,7 +208,7 @@ def plan_to_resume(name: str, solutions: bool, processes: int, rate: float | Non
 
 
 def slower(run: Any, taught: dict[str, Any], rate: float | None) -> None:
-    """Let a run continue at a smaller learning rate. Raises UsageError if it is not smaller, or left out after a divergence."""
+    """Let a run continue at a smaller rate. Raises UsageError if it is not smaller, or missing after a divergence."""
     was = taught["learning_rate"]
     if rate is None and run.diverged:
         raise click.UsageError(f"{run.diverged}. Continue with a smaller one: {run.again} --learning-rate {was / 10:g}")

@@ -17,7 +17,7 @@ class LikeNanoGPT(nn.Module):
         super().__init__()
         self.n_heads, self.drop_rate = n_heads, drop_rate
         self.tok_emb, self.pos_emb, self.out_head = model.tok_emb, model.pos_emb, model.out_head
-        self.blocks = nn.ModuleList(_Block(block) for block in model.trf_blocks)
+        self.blocks: Any = nn.ModuleList(_Block(block) for block in model.trf_blocks)
         self.final_norm = model.final_norm
 
     def forward(self, ids: Tensor) -> Tensor:

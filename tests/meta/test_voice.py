@@ -13,7 +13,7 @@ WORDS = [
     (r"\bmend(s|ed|ing)?\b", "fix", "the command that mends it"),
     (r"\bh(ang|angs|anging|ung) (\w+ )?on\b(?! (to|Linux|macOS|Windows)\b)", "depend on", "it hangs mostly on x"),
     (r"\bto the same bits?\b", "bit for bit", "it goes on to the\nsame bits"),
-    (r"\b(tells?|telling|told) of\b", "show, describe", "the page tells of masks"),
+    (r"\b(tells?|telling|told) (more |much )?of\b", "show, describe", "the page tells of masks"),
     (r"\b(is|are|was|were) asked(?=[.;:])", "is called, is needed", "No network is asked."),
     (r"\bbehind (a|all|an|each|every|its|the)\b", "after", "the norm behind each block"),
     (r"\bheld against\b", "compared with", "times are held against PyTorch's"),
