@@ -44,10 +44,16 @@ def main(argv: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     if options.ladder:
-        climbed(*options.ladder, options.device, options.quick, options.out)
+        name, dtype = options.ladder
+        climbed(name, dtype, options.device, options.quick, options.out)
         return 0
     until = time.monotonic() + LIMIT
-    report = {"tests": [*tested(options.device, options.quick, until)], "climbs": [], "checks": [], "problems": []}
+    report: dict[str, Any] = {
+        "tests": [*tested(options.device, options.quick, until)],
+        "climbs": [],
+        "checks": [],
+        "problems": [],
+    }
     for name in SHARE:
         for dtype in DTYPES:
             add(report, name, dtype, options, until)

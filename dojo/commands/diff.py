@@ -40,7 +40,7 @@ def command(kata: Kata, other: Path | None, yes: bool) -> int | None:
         return review(kata, file_in(other, kata), yes)
     yours, theirs = f"katas/{kata.address}.py", f"solutions/{kata.address}.py"
     name = curriculum.short(kata)
-    if not is_done(kata) and not confirmed(f"{name} is not green. Show the reference all the same?", yes):
+    if not is_done(kata) and not confirmed(f"{name} is not green. Show the reference anyway?", yes):
         terminal.say(("next: ", "bold"), (f"dojo hint {name}", "bold cyan"))
         return Exit.NOT_YET
     own, reference = text_of(kata.stub, yours).splitlines(), text_of(kata.solution, theirs).splitlines()

@@ -81,7 +81,7 @@ def finetune(
     solutions: bool,
     **changes: Any,
 ) -> int:
-    """Fine-tune from a trained model to the end, or to Ctrl-C, and tell what came of it."""
+    """Fine-tune from a trained model to the end, or to Ctrl-C, and show the result."""
     changes = {key: value for key, value in changes.items() if value is not None}
     if resume and (base or data or changes.keys() - {"learning_rate"}):
         raise click.UsageError(NOT_RESUMED)
@@ -140,7 +140,7 @@ def prepared(begun: Any, name: str, from_run: Any, about: dict[str, Any], parts:
 
 
 def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_every: float) -> int:
-    """Train to the end, or to Ctrl-C, and tell what came of it."""
+    """Train to the end, or to Ctrl-C, and show the result."""
     from dojo.finetune import evaluation
     from dojo.train import narrating
     from dojo.train.loop import Loop

@@ -218,7 +218,7 @@ def slower(run: Any, taught: dict[str, Any], rate: float | None) -> None:
 
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
-    """Train to the end, or to Ctrl-C, and tell what came of it."""
+    """Train to the end, or to Ctrl-C, and show the result."""
     from dojo.train import narrating, opening, pace, pieces, runs, summary, tokens
     from dojo.train.loop import Loop
     from dojo.train.session import open_session

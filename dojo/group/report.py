@@ -104,7 +104,7 @@ def tidy(text: str) -> str:
 
 
 def _time(value: Any) -> float | None:
-    """A time in seconds; None for what is none."""
+    """A time in seconds; None if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 1e12 else None

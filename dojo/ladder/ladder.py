@@ -117,7 +117,7 @@ class Cell:
 
 @dataclass
 class Climb:
-    """What came of a ladder."""
+    """The results of a ladder."""
 
     name: str
     shape: str

@@ -154,7 +154,7 @@ def torch() -> Iterator[Finding]:
 
 
 def asked(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """What came of Python with these words, in a process of its own. Raises subprocess.TimeoutExpired."""
+    """The result of Python with these arguments, in a process of its own. Raises subprocess.TimeoutExpired."""
     more |= {"capture_output": True, "stdin": subprocess.DEVNULL, "timeout": IMPORT_SECONDS}
     return subprocess.run([sys.executable, *words], text=True, encoding="utf-8", errors="replace", **more)
 

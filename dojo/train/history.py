@@ -10,7 +10,7 @@ History = dict[str, list[float]]
 
 
 def begun(step: int = 0) -> History:
-    """That of a run that stands at a step, with nothing known of what was before."""
+    """The history of a run at a step, when the losses before it are not known."""
     return {name: [] for name in LISTS} | {LOSSES: [math.nan] * step}
 
 

@@ -44,7 +44,7 @@ class Settings(Teaching):
 
 
 def check(about: Mapping[str, Any]) -> None:
-    """Raise ValueError with what is wrong in what a file says about a run that learns a text."""
+    """Raise ValueError if the description of a pretraining run, read from a file, is wrong; the message says where."""
     teaching.check(about, {"text": str, "sha256": str, "pieces": dict, "settings": dict, "config": dict})
     settings = Settings.of_data(about["settings"])
     size = about["config"].get("vocab_size")

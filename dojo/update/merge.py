@@ -46,7 +46,7 @@ def merged(mine: str, old: str, new: str) -> Merged:
 
 
 def is_written(function: Definition) -> bool:
-    """Whether a function has a body of its own, and not what a stub has."""
+    """Whether a function has its own body, and not that of a stub."""
     match _body(function):
         case [ast.Raise(exc=ast.Name(id="NotImplementedError") | ast.Call(func=ast.Name(id="NotImplementedError")))]:
             return False

@@ -5,7 +5,7 @@ which the known mistakes differ. Each part is run with the learner's code and co
 known mistake give. What counts is where the learner differs from the reference; a part that ends in an error, or is nan
 everywhere, proves nothing.
 
-A failure tells only mistakes that fail the very test that failed (the kata's reach file, which `dojo.check mistakes
+A failure names only mistakes that fail the same test (the kata's reach file, which `dojo.check mistakes
 --write` writes), so that nothing is blamed for what it does not do.
 """
 

@@ -78,7 +78,7 @@ Event = Saved | Progress | Judged | Shown | Key | Resized
 
 
 class Run(Watcher):
-    """One run in a thread of its own, which posts what comes of it."""
+    """One run in a thread of its own, which posts its result."""
 
     def __init__(self, number: int, request: Request, spare: Prepared | None, limits: Limits, post: "Post") -> None:
         self.number, self.request, self.post = number, request, post
@@ -213,7 +213,7 @@ class Watch:
         self._have_spare()
 
     def _is_new(self, kata: Kata) -> bool:
-        """Whether a kata's content is another one than when it was looked at: an editor may save without a change."""
+        """Whether a kata's content has changed since it was last read: an editor may save without a change."""
         return kata != self.view.kata or self.seen != hash_of(kata.stub)
 
     def _judged(self, verdict: Verdict, ended: bool) -> None:
@@ -258,7 +258,7 @@ class Watch:
             case "d" if standing(self.view.kata).state in FINISHED:
                 self._command("diff", kata)
             case "d":
-                self._ask(f"{kata} is not green. Show the reference all the same?", "diff", kata, "--yes")
+                self._ask(f"{kata} is not green. Show the reference anyway?", "diff", kata, "--yes")
             case "x":
                 self._ask(
                     f"Replace katas/{self.view.kata.address}.py by the stub? Your file is kept.", "reset", kata, "--yes"

@@ -36,6 +36,8 @@ WORDS = [
         "the learner's file",
         "a file of the learner's",
     ),
+    (r"\bwhat came of\b", "the result of", "tell what came of it"),
+    (r"\bbefalls?\b", "happens to", "what befalls a learner"),
     (r"\bof NVIDIA's\b", "on CUDA", "on a GPU of NVIDIA's"),
     (r"\bbring(s|ing)? the bodies\b", "copy the code", "bring the bodies of another copy"),
     (r"(?<!soon\s)\bas (it|they) (stands?|stood)\b", "as it is, unchanged", "the text as it stands"),
