@@ -74,7 +74,7 @@ BROKEN = {
     "it is not JSON": ["", "{", "\x00", "[" * 100_000, "1" * 10_000, '{"schema": NaN'],
     "it is not a report": ["[]", "3", "null", "{}", '{"schema": 1}', '{"katas": []}'],
     "its schema is 'llm-katas/report/9'": [report(schema="llm-katas/report/9")],
-    "`name`, `made` or `katas` is not": [
+    "`name`, `made` or `katas` does not match": [
         report(name=3), report(made="x"), report(made=True), report(made=-1.0), report(made=1e300), report(katas={}),
         report().replace("1.0", "Infinity"), report().replace("1.0", "NaN"),
     ],

@@ -161,7 +161,7 @@ def test_a_kata_that_is_withdrawn_goes_only_where_nothing_was_written(upstream, 
     commit(learner, "My doubling")
     done = update(learner)
     assert done.returncode == 0, done.stderr
-    assert "it is not a kata any more; your file stays" in done.stdout
+    assert "it is no longer a kata; your file stays" in done.stdout
     assert learner.read("katas/toys/doubling.py") == OWN
     assert not learner.path("tests/toys/test_doubling.py").exists()
 
