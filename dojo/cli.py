@@ -30,17 +30,17 @@ COMMANDS = {
     "reset": "Write the stub again; --undo brings your file back.",
     "diff": "Compare your code with the reference.",
     "hunt": "Hide one edit in a copy of your own green code, and find it.",
-    "next": "Show the kata to go on with.",
+    "next": "Show the kata to continue with.",
     "status": "Show where you stand, as `dojo` alone does.",
     "list": "Show every kata.",
     "report": "Test every kata that is begun, and tell where you stand.",
     "group": "Make one table of the reports that a study group shares.",
     "train": "Train a GPT made of your own pieces on a text.",
-    "generate": "Let a model that you have trained go on with a text.",
+    "generate": "Let a model that you have trained continue a text.",
     "look": "Draw what a model does with a text: where its heads look, what its layers would say.",
-    "finetune": "Let a model of yours learn to tell wanted messages from unwanted ones.",
+    "finetune": "Train a model of yours to tell wanted messages from unwanted ones.",
     "classify": "Ask a fine-tuned model whether a message is wanted.",
-    "bench": "Your own pieces on the ladders beside the others: checked, then timed.",
+    "bench": "Compare the speed of your own pieces with that of others; each is checked first.",
     "update": "Take a release's new katas, docstrings and tests; what you wrote stays.",
     "doctor": "Check the installation, and say how to fix it.",
     "completion": "Print a shell's completion script.",
@@ -52,7 +52,7 @@ HELP = """Write GPT piece by piece: each kata is a stub, a specification and tes
 `dojo` alone shows the map and what to do next.
 
 KATA is an address (attention/causal), its last word (causal), or the beginning of either, as long as it is clear.
-Without KATA, the file is meant that you saved last and that its last verdict does not know; if there is none, the next
+Without KATA, the command takes the file that you saved last and have not tested since; if there is none, the next
 kata on the map.
 """
 EXIT_CODES = """\b
@@ -175,7 +175,7 @@ def _blamed(error: Exception) -> int:
     terminal.say(("dojo: ", "bold red"), first_line(error), to_stderr=True)
     terminal.say(f"your line: {own[-1].place}  {own[-1].code}", to_stderr=True)
     name = short(find(address_of(own[-1].path) or ""))
-    told = f"next: dojo test {name}, or the same command with --solutions, which goes without your files"
+    told = f"next: dojo test {name}, or the same command with --solutions, which does not use your files"
     terminal.say(told, to_stderr=True)
     return Exit.UNUSABLE
 

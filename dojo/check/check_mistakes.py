@@ -108,7 +108,7 @@ def amount(text: str) -> int | None:
         return None
     if text.isdecimal():
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number and not `all`")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number and not `all`")
 
 
 def examine(kata: Kata, matrix: bool, write: bool, alone: bool) -> Findings:

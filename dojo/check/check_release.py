@@ -9,7 +9,7 @@ from dojo.system import packages
 
 def main(argv: list[str]) -> int:
     arguments = argparse.ArgumentParser(prog="python -m dojo.check release", description=__doc__)
-    arguments.add_argument("tag", nargs="?", help="the tag, such as v0.2.0; left out, the version of pyproject.toml")
+    arguments.add_argument("tag", nargs="?", help="the tag, such as v0.2.0; by default the version in pyproject.toml")
     version = str(packages.project().get("version", ""))
     tag = arguments.parse_args(argv).tag or f"v{version}"
     notes = notes_of(version, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))

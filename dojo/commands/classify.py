@@ -9,8 +9,8 @@ from dojo.system import devices, terminal
 
 @click.command()
 @click.argument("text")
-@click.option("--run", "name", default="", metavar="NAME", help="Which fine-tuning; left out, the last one.")
-@click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
+@click.option("--run", "name", default="", metavar="NAME", help="Which fine-tuning; by default the last one.")
+@click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 def command(text: str, name: str, device: str, solutions: bool) -> None:
     """Tell whether TEXT is a wanted message or an unwanted one, and how sure the model is."""

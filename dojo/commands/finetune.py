@@ -36,7 +36,7 @@ def common() -> Callable[[Command], Command]:
     """The options of every fine-tuning."""
     return all_of(
         click.option(
-            "--run", "base", default="", metavar="NAME", help="The run to begin with; left out, the last one."
+            "--run", "base", default="", metavar="NAME", help="The run to begin with; by default the last one."
         ),
         click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Messages; data/messages.tsv."),
         click.option("--epochs", type=click.IntRange(1), help="How often the messages are gone through."),
@@ -45,10 +45,10 @@ def common() -> Callable[[Command], Command]:
         click.option(
             "--seed", type=click.IntRange(0, LARGEST), help="Of the new weights, the order and the dropout; 123."
         ),
-        click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
-        click.option("--name", default="", help="What to call the result; left out, classify or lora."),
+        click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one."),
+        click.option("--name", default="", help="What to call the result; by default classify or lora."),
         click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves."),
-        click.option("--resume", is_flag=True, help="Go on with the last one, or with that of --name."),
+        click.option("--resume", is_flag=True, help="Continue the last run, or that of --name."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
     )
 
@@ -83,7 +83,7 @@ def finetune(
     solutions: bool,
     **changes: Any,
 ) -> int:
-    """Fine-tune from a trained model to the end, or to Ctrl-C, and tell what came of it."""
+    """Fine-tune from a trained model to the end, or to Ctrl-C, and show the result."""
     changes = {key: value for key, value in changes.items() if value is not None}
     if resume and (base or data or changes.keys() - {"learning_rate"}):
         raise click.UsageError(NOT_RESUMED)
@@ -142,7 +142,7 @@ def prepared(begun: Any, name: str, from_run: Any, about: dict[str, Any], parts:
 
 
 def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_every: float) -> int:
-    """Train to the end, or to Ctrl-C, and tell what came of it."""
+    """Train to the end, or to Ctrl-C, and show the result."""
     from dojo.finetune import evaluation
     from dojo.train import narrating
     from dojo.train.loop import Loop

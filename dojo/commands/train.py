@@ -20,9 +20,7 @@ from dojo.train.teaching import LARGEST
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
 ASK, OWN, BORROW = "ask", "own", "borrow"  # what to do about an own piece that would take very long
-NOT_RESUMED = (
-    "--resume goes on with what was begun: of the options only --name, --device and a smaller --learning-rate fit it."
-)
+NOT_RESUMED = "--resume continues a run: of the options only --name, --device and a smaller --learning-rate fit it."
 SAMPLES = 4  # in a run
 SAMPLE_FROM = 500  # tokens of the held-out text in which their beginning is sought
 LEAST_VOCABULARY = 258  # the single bytes, one pair, and the end of a text
@@ -61,10 +59,10 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @click.option("--drop-rate", type=Finite(0, 1, max_open=True), help="Dropout; below 1.")
 @click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule.")
 @click.option("--seed", type=click.IntRange(0, LARGEST), help="Of the weights, the order and the dropout; 123.")
-@click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
-@click.option("--name", default="", help="What to call the run; left out, after its text.")
+@click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one.")
+@click.option("--name", default="", help="What to call the run; by default after its text.")
 @click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
-@click.option("--resume", is_flag=True, help="Go on with the last run, or with that of --name.")
+@click.option("--resume", is_flag=True, help="Continue the last run, or that of --name.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 @click.option(
     "--slow",
@@ -215,24 +213,24 @@ def plan_to_resume(name: str, solutions: bool, device: str, processes: int, rate
     slower(run, about["settings"], rate)
     about.pop("diverged", None)
     shared(Settings.of_data(about["settings"]), processes)
-    terminal.say((f"going on with {run.name}", "bold"), f"  {terminal.harmless(about['text'])}")
+    terminal.say((f"continuing {run.name}", "bold"), f"  {terminal.harmless(about['text'])}")
     chosen = opening.chosen_pieces(solutions, device, resumed=True)
     opening.tell_changed(chosen, about["pieces"])
     return Plan(run.name, chosen.rooms, about, fresh=False)
 
 
 def slower(run: Any, taught: dict[str, Any], rate: float | None) -> None:
-    """Let a run go on with a smaller learning rate. Raises UsageError for one that is not, or that diverges again."""
+    """Let a run continue at a smaller rate. Raises UsageError if it is not smaller, or missing after a divergence."""
     was = taught["learning_rate"]
     if rate is None and run.diverged:
-        raise click.UsageError(f"{run.diverged}. Go on with a smaller one: {run.again} --learning-rate {was / 10:g}")
+        raise click.UsageError(f"{run.diverged}. Continue with a smaller one: {run.again} --learning-rate {was / 10:g}")
     if rate is not None and rate >= was:
         raise click.UsageError(f"--resume takes a smaller --learning-rate than the run's own, {was:g}.")
     taught["learning_rate"] = was if rate is None else rate
 
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
-    """Train to the end, or to Ctrl-C, and tell what came of it."""
+    """Train to the end, or to Ctrl-C, and show the result."""
     from dojo.train import narrating, opening, pace, pieces, runs, summary, tokens
     from dojo.train.loop import Loop
     from dojo.train.session import open_session

@@ -84,7 +84,7 @@ def read_messages(path: str | Path) -> list[Message]:
     that the book writes, with the labels 0 and 1, or ham and spam. Without a header it is like the SMS Spam Collection:
     every line is ham or spam, a tab and a text, in which a quote is no more than a quote.
 
-    Raises ValueError, with the line, for what is none of this, and for a file that is empty or has one label only;
+    Raises ValueError, with the line, for anything else, and for a file that is empty or has one label only;
     OSError for a file that cannot be read.
     """
     text = decoded(path).rstrip("\r\n")

@@ -140,7 +140,7 @@ def load_adapter(run: Run, made: Classifier) -> None:
 
     path = run.adapter
     if not os.path.lexists(path):
-        raise DojoError(f"{run.name} has not come to its end: `{run.again}` goes on with it.")
+        raise DojoError(f"{run.name} has not finished: `{run.again}` continues it.")
     try:
         check_regular(path)
         state = load_file(path)
@@ -170,7 +170,7 @@ def _check_names(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch
 def open_session(
     run: Run, made: Classifier, recipe: Recipe, train: Sequence[Message], validation: Sequence[Message]
 ) -> Session:
-    """All that the loop of pretraining needs to teach a classifier, taken up where the run stands."""
+    """All that the loop of pretraining needs to teach a classifier, continued from the last checkpoint of the run."""
     generator = torch.Generator().manual_seed(recipe.seed)
     return Session(
         run=run,

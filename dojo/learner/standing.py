@@ -95,7 +95,7 @@ def _standing(kata: Kata, stub: str, core: Sequence[str], further: Sequence[str]
 
 
 def next_of(found: list[Standing]) -> Standing | None:
-    """The kata to go on with; None when all are green.
+    """The kata to continue with; None when all are green.
 
     Of those under way it is the file that was saved last, those first that differ from their last verdict. Or else it
     is the first kata that is not started, those of the short route first.

@@ -167,7 +167,7 @@ def interactive() -> bool:
 
 @contextlib.contextmanager
 def resized(hear: Callable[[], None]) -> Iterator[None]:
-    """Within, `hear` is called when the terminal gets another size, where the system says so."""
+    """Within it, `hear` is called when the size of the terminal changes, on systems that report this."""
     if not hasattr(signal, "SIGWINCH"):
         yield
         return

@@ -66,7 +66,7 @@ def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
     """Which of the pieces that a run was begun with are others now."""
     hashes = chosen.hashes()
     if changed := [address for address, was in begun_with.items() if hashes.get(address) != was]:
-        told = f"changed since it was begun: {', '.join(changed)}. It may end elsewhere than it would have."
+        told = f"changed since the run began: {', '.join(changed)}. Its result may be another than without the change."
         terminal.say((told, "yellow"))
 
 
@@ -133,9 +133,9 @@ def tell_model(session: Session, about: str) -> None:
         )
     row("model", f"{numbers:,} parameters: {about}")
     if session.unfused == "":
-        row("attention", "PyTorch's fused kernel computes it, for speed: the one served here gives the same, checked")
+        row("attention", "PyTorch's fused kernel, for speed; it was checked that it gives the same as the model's own")
     elif session.unfused:
-        row("attention", f"as it is served here, and not PyTorch's fused kernel: {session.unfused}")
+        row("attention", f"the model's own, and not PyTorch's fused kernel: {session.unfused}")
     if session.lost:
         row("", session.lost)
     with terminal.working("timing a step ..."):

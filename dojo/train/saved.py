@@ -33,7 +33,7 @@ def of_run(run: Run, device: str) -> Speaker:
 def load(run: Run, model: nn.Module) -> None:
     """Give a model the weights in the checkpoint of a run. Raises DojoError where there are none, or others."""
     if not os.path.lexists(run.checkpoint):
-        raise DojoError(f"{run.name} has no checkpoint: `{run.again}` goes on with it.")
+        raise DojoError(f"{run.name} has no checkpoint: `{run.again}` continues it.")
     try:
         model.load_state_dict(tensors(run, model))
     except RuntimeError as error:
@@ -64,7 +64,7 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
     check_regular(checkpoint)
     with safe_open(checkpoint, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118, it is no dict
+        names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118, it is not a dict
         return {name.removeprefix("model."): file.get_tensor(name) for name in names}
 
 

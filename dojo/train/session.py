@@ -68,7 +68,7 @@ class Session:
         return Share(self.held_out, Team(), self.device)
 
     def seen(self, model: nn.Module) -> nn.Module:
-        """A model as it computes here: in bfloat16 on a GPU of NVIDIA's."""
+        """A model as it computes here: in bfloat16 on CUDA."""
         return Autocast(model, self.device) if self.device.type == "cuda" else model
 
     def take_up(self) -> "Session":
@@ -130,7 +130,7 @@ class Session:
 
 
 def open_session(run: Run, settings: Settings, config: dict[str, Any], device: str, team: Team) -> Session:
-    """Build the model, the optimizer and the loaders of a run that learns a text, and take it up where it stands."""
+    """Build the model, the optimizer and the loaders of a run that learns a text, as of its last checkpoint."""
     learned, held_out = tokens.read(run, config["vocab_size"])
     seed(settings.seed)
     gpt = pieces.module("gpt/model")

@@ -44,12 +44,12 @@ class Settings(Teaching):
 
 
 def check(about: Mapping[str, Any]) -> None:
-    """Raise ValueError with what is wrong in what a file says about a run that learns a text."""
+    """Raise ValueError if the description of a pretraining run, read from a file, is wrong; the message says where."""
     teaching.check(about, {"text": str, "sha256": str, "pieces": dict, "settings": dict, "config": dict})
     settings = Settings.of_data(about["settings"])
     size = about["config"].get("vocab_size")
     if type(size) is not int or size < 1 or settings.config(size) != about["config"]:
-        raise ValueError("config and settings do not fit each other")
+        raise ValueError("config and settings do not match")
     if settings.emb_dim % settings.n_heads:
         raise ValueError(f"{settings.n_heads} heads do not share {settings.emb_dim} features evenly")
 

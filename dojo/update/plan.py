@@ -1,8 +1,8 @@
 """Bring a release into a learner's clone: everything new comes, and no body that is written is touched.
 
 The release is merged in a work tree of its own. Only when that has worked does the clone move, in one step of git, and
-files with changes that are not committed are set aside before it and written again after it. What stands in the way is
-found before anything is changed.
+files with changes that are not committed are set aside before it and written again after it. What prevents the update
+is found before anything is changed.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ UTF_8 = ("utf-8", "surrogateescape")  # a file of a learner's comes out to the b
 
 
 class CannotUpdate(DojoError):
-    """Something stands in the way, and nothing was changed. Says what, and what to do."""
+    """Something prevents the update, and nothing was changed. The message says what it is and what to do."""
 
 
 class StoppedHalfway(DojoError):
@@ -96,14 +96,14 @@ def fetch(release: str) -> None:
         try:
             git("fetch", "--tags", "--quiet", name)
         except GitError as error:
-            raise CannotUpdate(f"{name} cannot be asked what is new. {error}") from None
+            raise CannotUpdate(f"{name} could not be asked for releases. {error}") from None
 
 
 def prepare(release: str) -> Plan:
     """Work out an update without changing anything of the clone. Raises CannotUpdate."""
     commit = _commit(release)
     if git("rev-parse", "--show-prefix").strip():
-        raise CannotUpdate(f"{ROOT} lies inside another git repository and is no clone of its own.")
+        raise CannotUpdate(f"{ROOT} lies inside another git repository and is not a clone of its own.")
     for state in ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD"):
         if succeeds("rev-parse", "-q", "--verify", state):
             raise CannotUpdate("git is in the middle of something here: `git status` says what. End that first.")
@@ -111,7 +111,7 @@ def prepare(release: str) -> Plan:
     if not base:
         raise CannotUpdate(
             f"{release} and this clone have no history in common. After a clone that was cut short, "
-            "`git fetch --unshallow` brings the rest; else clone the release anew, and there "
+            "`git fetch --unshallow` brings the rest; otherwise clone the release again, and there "
             "`dojo update --from FOLDER-OF-THIS-CLONE` brings over what you wrote."
         )
     head = git("rev-parse", "HEAD").strip()
@@ -125,7 +125,7 @@ def prepare(release: str) -> Plan:
 
 
 def apply(plan: Plan) -> None:
-    """Move the clone. Whatever happens, no file of the learner's is lost.
+    """Move the clone. Whatever happens, no file of the learner is lost.
 
     Raises CannotUpdate where everything is as it was before, and StoppedHalfway where it is not.
     """
@@ -178,9 +178,9 @@ def _state() -> str:
 
 
 def from_folder(other: Path) -> list[Change]:
-    """Bring the bodies of another copy of this repository, an older one say, into the stubs here."""
+    """Copy the function bodies of another copy of this repository, such as an older one, into the stubs here."""
     if not (other / "katas" / "curriculum.toml").is_file():
-        raise CannotUpdate(f"{other} is no copy of this repository: it has no katas/curriculum.toml.")
+        raise CannotUpdate(f"{other} is not a copy of this repository: it has no katas/curriculum.toml.")
     changes = []
     for kata in katas():
         theirs, reference = other / _in_git(kata.stub), other / _in_git(kata.solution)
@@ -211,7 +211,7 @@ def _plan(base: str, head: str, after: str, release: str) -> Plan:
     own_files = {path for path in dirty if _is_kata(path)}
     if blocked := sorted((dirty - own_files) & changed):
         raise CannotUpdate(
-            f"{_some(blocked)} changed here and in the release. Only files in katas/ are brought together: "
+            f"{_some(blocked)} changed here and in the release. Only files in katas/ are merged: "
             f"`git stash` puts your changes aside, `git stash pop` brings them back afterwards."
         )
     if blocked := sorted(untracked & added):
@@ -253,7 +253,7 @@ def _bring(path: str, base: str, release: str, own: str | None) -> tuple[Change 
         if old is None:
             return None, own
         untouched = own.strip() == old.strip()
-        note = [] if untouched else ["it is no kata any more; your file stays"]
+        note = [] if untouched else ["it is no longer a kata; your file stays"]
         return Change(address, GONE, not untouched, note), own
     try:
         result = merged(own, old or new, new)
@@ -276,8 +276,7 @@ def _merged_commit(base: str, release: str, name: str) -> str:
             _join(path, base, release, folder)
         if conflicts := sorted(paths("diff", "-z", "--name-only", "--diff-filter=U", folder=folder)):
             raise CannotUpdate(
-                f"{_some(conflicts)} changed in your commits and in the release. "
-                f"Bring them together by hand: git merge {name}"
+                f"{_some(conflicts)} changed in your commits and in the release. Merge them by hand: git merge {name}"
             )
         git(*who, "-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", f"Update to {name}", folder=folder)
         return git("rev-parse", "HEAD", folder=folder).strip()

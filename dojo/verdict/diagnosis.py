@@ -5,7 +5,7 @@ which the known mistakes differ. Each part is run with the learner's code and co
 known mistake give. What counts is where the learner differs from the reference; a part that ends in an error, or is nan
 everywhere, proves nothing.
 
-A failure tells only mistakes that fail the very test that failed (the kata's reach file, which `dojo.check mistakes
+A failure names only mistakes that fail the same test (the kata's reach file, which `dojo.check mistakes
 --write` writes), so that nothing is blamed for what it does not do.
 """
 
@@ -90,7 +90,7 @@ def grouped(theirs: Mapping[str, Parts]) -> dict[str, list[tuple[Any, list[str]]
 def identified(address: str, mine: Parts, groups: Groups) -> Named:
     """The mistakes that explain what was seen: all of it, or else what was seen of the core, if that is wrong.
 
-    Somebody who wrote the book's class with one mistake lacks what is further, too, and that is no second mistake.
+    Somebody who wrote the book's class with one mistake lacks what is further, too, and that is not a second mistake.
     """
     core, breaks = core_clauses(address), {name: mistake["breaks"] for name, mistake in mistakes_of(address).items()}
     about_core = {

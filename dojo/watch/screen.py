@@ -86,7 +86,7 @@ def text_of(line: Line) -> str:
 
 
 class Redrawn:
-    """A terminal: one screen, drawn anew at its present size."""
+    """A terminal: one screen, drawn again at its present size."""
 
     def __init__(self) -> None:
         from rich.console import Console

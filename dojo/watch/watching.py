@@ -80,7 +80,7 @@ Event = Saved | Progress | Judged | Shown | Key | Resized
 
 
 class Run(Watcher):
-    """One run in a thread of its own, which posts what comes of it."""
+    """One run in a thread of its own, which posts its result."""
 
     def __init__(self, number: int, request: Request, spare: Prepared | None, limits: Limits, post: "Post") -> None:
         self.number, self.request, self.post = number, request, post
@@ -247,7 +247,7 @@ class Watch:
         self._have_spare()
 
     def _is_new(self, kata: Kata) -> bool:
-        """Whether a kata's content is another one than when it was looked at: an editor may save without a change."""
+        """Whether a kata's content has changed since it was last read: an editor may save without a change."""
         return kata != self.view.kata or self.seen != hash_of(kata.stub)
 
     def _judged(self, verdict: Verdict, ended: bool) -> None:
@@ -292,7 +292,7 @@ class Watch:
             case "d" if standing(self.view.kata).state in FINISHED:
                 self._command("diff", kata)
             case "d":
-                self._ask(f"{kata} is not green. Show the reference all the same?", "diff", kata, "--yes")
+                self._ask(f"{kata} is not green. Show the reference anyway?", "diff", kata, "--yes")
             case "x":
                 self._ask(
                     f"Replace katas/{self.view.kata.address}.py by the stub? Your file is kept.", "reset", kata, "--yes"
@@ -338,7 +338,7 @@ class Watch:
         return Request(kata, unfinished(kata), tiers=OFFER)
 
     def _have_spare(self) -> None:
-        """Have a process wait for the next save. One for other prerequisites than are borrowed now is no use."""
+        """Have a process wait for the next save. One for other prerequisites than are borrowed now is not use."""
         request = self._request(self.view.kata)
         if self.spare and (self.spare.request != request or self.spare.process.poll() is not None):
             self._drop_spare()

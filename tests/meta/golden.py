@@ -1,4 +1,4 @@
-"""Wrong versions of a toy kata, one for each thing that befalls a learner, and what each of them is told.
+"""Wrong versions of a toy kata, one for each thing that goes wrong for a learner, and what each of them is told.
 
 The toy is `toys/gate_<case>`: a module that scales each feature. Every case replaces some text of its reference, and
 holds the first failing test's told lines word for word. `{kata}` stands for the kata's address, `{name}` for its name.

@@ -189,7 +189,7 @@ def test_a_fine_tuning_that_was_killed_ends_where_an_undisturbed_one_ends(traine
         ),
         (["lora", "--rank", "99"], "story is 16 wide: --rank is at most that, and not 99."),
         (["lora", "--resume", "--name", "never"], "there is no run"),
-        (["lora", "--resume", "--rank", "3"], "--resume goes on with what was begun"),
+        (["lora", "--resume", "--rank", "3"], "--resume continues a run"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_begins(trained, words, told):

@@ -162,7 +162,7 @@ def test_a_kata_that_is_withdrawn_goes_only_where_nothing_was_written(upstream, 
     commit(learner, "My doubling")
     done = update(learner)
     assert done.returncode == 0, done.stderr
-    assert "it is no kata any more; your file stays" in done.stdout
+    assert "it is no longer a kata; your file stays" in done.stdout
     assert learner.read("katas/toys/doubling.py") == OWN
     assert not learner.path("tests/toys/test_doubling.py").exists()
 
@@ -295,7 +295,7 @@ def test_what_stands_in_the_way_is_said(upstream, learner, case, tmp_path):
         expected = "git remote add upstream"
     elif case == "no answer":
         shutil.rmtree(upstream.path(".git"))
-        expected = "origin cannot be asked what is new."
+        expected = "origin could not be asked for releases."
     elif case == "no git":
         expected = "not a git repository"
         shutil.rmtree(learner.path(".git"))
@@ -328,7 +328,8 @@ def test_without_git_the_bodies_of_another_copy_are_brought_over(upstream, learn
     assert "it is begun here already, and was left alone" in again.stdout
     assert upstream.read("katas/toys/doubling.py") == expected
     assert (
-        "is no copy of this repository" in upstream.run("dojo", "update", "--from", str(learner.root / "katas")).stderr
+        "is not a copy of this repository"
+        in upstream.run("dojo", "update", "--from", str(learner.root / "katas")).stderr
     )
 
 
