@@ -13,12 +13,8 @@ from dojo.train.ingredients import END_OF_TEXT
 
 LONGEST_CHARACTER = 4  # bytes, and so tokens at most, that one character takes
 SAMPLE_TOKENS, SEED = 48, 123
-<<<<<<< HEAD
 COLDEST = 1e-4  # at a lower temperature the likeliest token is as good as certain
-BROKEN = "\ufffd"  # what bytes that are no character decode to
-=======
 BROKEN = "\ufffd"  # what bytes decode to that are not a character
->>>>>>> cuda
 
 
 @dataclass
