@@ -9,7 +9,7 @@ from dojo.catalog.curriculum import katas
 
 README = ROOT / "README.md"
 CLONED = (README, ROOT / "docs" / "install.md")
-CLONE = re.compile(r"(?<=git clone )\S+")
+CLONE = re.compile(r"(?<=git clone )[^\s;]+")
 MAP = re.compile(r"(?<=\|---\|---\|---\|---\|\n)(\| (?:› )?\[.*\n)+")
 
 
