@@ -24,7 +24,7 @@ class Stopped(Exception):
 
 
 class Tiny(torch.nn.Module):
-    """Two layers of attention over 11 tokens. It notes the ids of each call, how much the cache held, modes, gradients."""
+    """Two layers of attention over 11 tokens. It notes the ids of each call, what the cache held, modes, gradients."""
 
     def __init__(self, fails_at=None):
         super().__init__()
