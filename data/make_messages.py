@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 SEED = 20
-SHORTEST, LONGEST = 20, 160  # characters
+SHORTEST, LONGEST = 10, 160  # characters
 
 SHE = ["Anna", "Clara", "Emma", "Ida", "Kate", "Lena", "Maria", "Nina", "Nora", "Paula", "Priya", "Ruth", "Sara", "Zoe"]
 HE = ["Amir", "Ben", "David", "Eli", "Finn", "Hugo", "Jonas", "Karim", "Leo", "Omar", "Oscar", "Ravi", "Tom", "Felix"]
@@ -900,6 +900,67 @@ UNWANTED = {
     ],
 }
 
+BRIEF = {  # a few words each, without an end
+    "wanted": {
+        "note": [
+            "on my way, {few} minutes",
+            "call me when you land",
+            "running late, sorry!",
+            "yes, {hour} is fine",
+            "can you ring me back?",
+            "home now, the fire is lit",
+            "got the tickets!",
+            "which platform?",
+            "no worries, see you {day}",
+            "I am outside",
+            "did you eat?",
+            "ok, thanks a lot!",
+            "bus is full again",
+            "please bring milk",
+            "where is {name}?",
+            "good luck today!",
+            "back at {hour}, keys under the pot",
+            "what time is dinner?",
+            "I won the chess game!",
+            "the bakery is shut, go to the other one",
+            "are we still on for tonight?",
+            "sleep well, love",
+            "{name} has a cold, so no swimming",
+            "I can't talk, still at work",
+            "photos later, promise",
+        ],
+    },
+    "unwanted": {
+        "slogan": [
+            "WINNER! {sum} in cash for you",
+            "free phone, text {code} today!!",
+            "click here: {link}",
+            "last chance!!! order now",
+            "CHEAP LOANS, no questions",
+            "claim your gift at {link}",
+            "buy now, only {few} left!",
+            "URGENT: your card is blocked",
+            "your trip to the sun is paid, hurry!",
+            "unlock your account {urge}",
+            "you have won {sum}!!",
+            "win big tonight at {link}",
+            "call {phone} now",
+            "ring {phone} for your reward",
+            "gold coins, {coins} each, buy today",
+            "guaranteed profit, start small",
+            "you win again! reply now",
+            "you have won! double it by {day}",
+            "call us today, it is free",
+            "FINAL NOTICE: pay now",
+            "join now, members only",
+            "free spins at {link}!",
+            "selected: you and {few} others. confirm!",
+            "verify your password {urge}",
+            "ring us now!",
+        ],
+    },
+}
+
 
 class Draw:
     """Chance that is the same on every Python."""
@@ -949,6 +1010,9 @@ def messages() -> list[tuple[str, str, str]]:
                     end = draw.one_of(["", *[draw.one_of(ENDS[kind in FORMAL])] * 3]) if closed else ""
                     text = compose(f"{sentence} {end}", draw)
                 rows.append(f"{label}\t{text}\t{kind}")
+    for label, kinds in BRIEF.items():
+        for kind, sentences in kinds.items():
+            rows += [f"{label}\t{compose(sentence, draw)}\t{kind}" for sentence in sentences]
     return [(label, text, kind) for label, text, kind in (row.split("\t") for row in draw.shuffled(rows))]
 
 

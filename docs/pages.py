@@ -16,7 +16,7 @@ MARKUP = re.compile(r"([\\`*_\[\]<>#|~&$])")
 HEAD = re.compile(r"^.*?(?=<svg )", re.DOTALL)
 CARD = re.compile(r'<g id="patch_1">.*?</g>', re.DOTALL)
 DARK = re.compile(r"<style>@media.*?</style>")
-IDS = re.compile(r' id="[A-Za-z]+\d*_\d+"')  # of groups, which nothing refers to, and which each figure counts anew
+IDS = re.compile(r' id="[A-Za-z]+\d*_\d+"')  # of groups, which nothing refers to, and which each figure counts again
 SIZE = re.compile(r'(?<=<svg )(?P<before>[^>]*?)width="(?P<points>[\d.]+)pt" height="[\d.]+pt"')
 PIXELS = 1.15  # of the screen for a point of the drawing: so its smallest text is legible
 

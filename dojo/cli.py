@@ -30,17 +30,17 @@ COMMANDS = {
     "reset": "Write the stub again; --undo brings your file back.",
     "diff": "Compare your code with the reference.",
     "hunt": "Hide one edit in a copy of your own green code, and find it.",
-    "next": "Show the kata to go on with.",
+    "next": "Show the kata to continue with.",
     "status": "Show where you stand, as `dojo` alone does.",
     "list": "Show every kata.",
     "report": "Test every kata that is begun, and tell where you stand.",
     "group": "Make one table of the reports that a study group shares.",
     "train": "Train a GPT made of your own pieces on a text.",
-    "generate": "Let a model that you have trained go on with a text.",
+    "generate": "Let a model that you have trained continue a text.",
     "look": "Draw what a model does with a text: where its heads look, what its layers would say.",
-    "finetune": "Let a model of yours learn to tell wanted messages from unwanted ones.",
+    "finetune": "Train a model of yours to tell wanted messages from unwanted ones.",
     "classify": "Ask a fine-tuned model whether a message is wanted.",
-    "bench": "Your own pieces on the ladders beside the others: checked, then timed.",
+    "bench": "Compare the speed of your own pieces with that of others; each is checked first.",
     "update": "Take a release's new katas, docstrings and tests; what you wrote stays.",
     "doctor": "Check the installation, and say how to fix it.",
     "completion": "Print a shell's completion script.",
@@ -52,7 +52,7 @@ HELP = """Write GPT piece by piece: each kata is a stub, a specification and tes
 `dojo` alone shows the map and what to do next.
 
 KATA is an address (attention/causal), its last word (causal), or the beginning of either, as long as it is clear.
-Without KATA, the file is meant that you saved last and that its last verdict does not know; if there is none, the next
+Without KATA, the command takes the file that you saved last and have not tested since; if there is none, the next
 kata on the map.
 """
 EXIT_CODES = """\b
@@ -133,7 +133,7 @@ class Dojo(click.Group):
             if hasattr(signal, name):
                 with contextlib.suppress(ValueError):  # not in the main thread
                     signal.signal(getattr(signal, name), _end)
-        sys.exit(_exit_code(lambda: self.main(*args, standalone_mode=False, **extra)))
+        sys.exit(_flushed(_exit_code(lambda: self.main(*args, standalone_mode=False, **extra))))
 
 
 def _end(number: int, _frame: Any) -> NoReturn:
@@ -144,7 +144,6 @@ def _exit_code(run: Callable[[], Any]) -> int:
     """Run a command and return its exit code; whatever stops it is told in a line."""
     try:
         result = run()
-        _flush()
         return result if isinstance(result, int) else Exit.DONE
     except (KeyboardInterrupt, click.Abort):
         terminal.say("\nstopped.", to_stderr=True)
@@ -158,6 +157,8 @@ def _exit_code(run: Callable[[], Any]) -> int:
         terminal.reader_gone(sys.stdout)
         return Exit.DONE
     except Exception as error:
+        if isinstance(error, OSError) and (why := terminal.unwritable(error)):
+            return _lost(why)
         if isinstance(error, ModuleNotFoundError) and (package := packages.missing(error)):
             return packages.tell(package)
         return _blamed(error)
@@ -174,16 +175,25 @@ def _blamed(error: Exception) -> int:
     terminal.say(("dojo: ", "bold red"), first_line(error), to_stderr=True)
     terminal.say(f"your line: {own[-1].place}  {own[-1].code}", to_stderr=True)
     name = short(find(address_of(own[-1].path) or ""))
-    told = f"next: dojo test {name}, or the same command with --solutions, which goes without your files"
+    told = f"next: dojo test {name}, or the same command with --solutions, which does not use your files"
     terminal.say(told, to_stderr=True)
     return Exit.UNUSABLE
 
 
-def _flush() -> None:
+def _flushed(code: int) -> int:
+    """An exit code, when all that was said is written; another one where that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         terminal.reader_gone(sys.stdout)
+    except OSError as error:
+        return _lost(terminal.unwritable(error) or str(error))
+    return code
+
+
+def _lost(why: str) -> int:
+    terminal.say(("dojo: ", "bold red"), why, to_stderr=True)
+    return Exit.UNUSABLE
 
 
 def kata_argument() -> Callable[[Command], Command]:
@@ -244,6 +254,16 @@ def warn_of_another_clone() -> None:
                 return
 
 
+def _end_what_was_killed() -> None:
+    """Bring what killed commands have left to an end."""
+    if (store.FOLDER / "update.json").exists():
+        from dojo.update import journal
+
+        for line in journal.recover():
+            terminal.say((line, "yellow"), to_stderr=True)
+    store.sweep()
+
+
 def _version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
     """Print the version that pyproject.toml states: it is right also where dojo is not installed."""
     if asked and not ctx.resilient_parsing:
@@ -265,7 +285,7 @@ def dojo(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand != "doctor" and not ctx.resilient_parsing:
         warn_of_another_clone()
     if not ctx.resilient_parsing:
-        store.sweep()
+        _end_what_was_killed()
     if ctx.invoked_subcommand is None:
         from dojo.commands import the_map
 

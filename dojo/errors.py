@@ -1,4 +1,4 @@
-"""What stands in the way of a command, told in a line and without a traceback. dojo/cli.py shows it."""
+"""An error that stops a command, told in a line and without a traceback. dojo/cli.py shows it."""
 
 
 class DojoError(Exception):

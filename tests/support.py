@@ -114,19 +114,39 @@ def toy_model(vocab_size: int = 11, width: int = 8, dropout: float = 0.0) -> tor
     return dealt(torch.nn.Sequential(table, torch.nn.Dropout(dropout), head))
 
 
-class OneDevice(TorchFunctionMode):
-    """Within it a call with tensors on two devices is refused, as a GPU refuses it: the meta device lets some through.
+class Moved(TorchFunctionMode):
+    """Within it, what a module takes along when it is moved, and some tensors beside, lie on another device.
 
-    A single number, an index, and what is copied may lie elsewhere.
+    So does what is computed from them, or created on the device of one. A call with tensors of both devices is refused,
+    as a GPU refuses it; a single number, an index, and what is copied may lie elsewhere. The meta device would let some
+    calls through, and its first operation imports 800 modules.
     """
+
+    def __init__(self, module: torch.nn.Module | None, *tensors: torch.Tensor) -> None:
+        super().__init__()
+        taken = [*module.parameters(), *module.buffers()] if module else []
+        self.there = {id(one): one for one in (*taken, *tensors)}  # held, so that no other object gets its id
+
+    def has(self, value: Any) -> bool:
+        """Whether a tensor lies on the other device."""
+        return id(value) in self.there
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = [*args, *(kwargs or {}).values()]
-        tensors = [part for part in given if isinstance(part, torch.Tensor) and part.ndim > 0]
-        devices = sorted({part.device.type for part in tensors})
-        if len(devices) > 1 and function.__name__ not in ("__getitem__", "__setitem__", "copy_", "to", "type_as"):
-            raise RuntimeError(f"{function.__name__} was given tensors on {' and '.join(devices)}")
-        return function(*args, **(kwargs or {}))
+        given += [one for part in given if isinstance(part, list | tuple) for one in part]
+        tensors = [part for part in given if isinstance(part, torch.Tensor)]
+        placed, name = {self.has(one) for one in tensors if one.ndim}, function.__name__
+        if len(placed) > 1 and name not in ("__getitem__", "__setitem__", "copy_", "to", "type_as"):
+            raise RuntimeError(f"{name} was given tensors on two devices")
+        there = any(map(self.has, tensors[:1] if name in ("__getitem__", "copy_") else tensors))
+        there = there or any(isinstance(part, torch.device) for part in given)
+        result = function(*args, **(kwargs or {}))
+        if name == "cpu" or "cpu" in [part for part in given if isinstance(part, str)]:
+            return result.view_as(result)  # here, torch gives back the tensor itself, which stays where it is
+        if there:
+            made = result if isinstance(result, list | tuple) else [result]
+            self.there |= {id(one): one for one in made if isinstance(one, torch.Tensor)}
+        return result
 
 
 def close(actual: Any, expected: torch.Tensor, because: str, **looser: Any) -> None:

@@ -64,7 +64,7 @@ def submission(folder: Path) -> tuple[list[tuple[Kata, bytes]], list[str]]:
         for name in [*names, *(name for name in folders if os.path.islink(os.path.join(where, name)))]:
             shown = Path(where, name).relative_to(folder).as_posix()
             if shown not in known:
-                refused.append(f"{shown} is no kata")
+                refused.append(f"{shown} is not a kata")
                 continue
             try:
                 found[known[shown]] = read_regular(Path(where, name))

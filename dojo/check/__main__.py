@@ -15,6 +15,7 @@ CHECKS = {
     "groups": "the schedules of docs/groups/ are what the curriculum gives, and every question has an answer",
     "release": "the version is the same everywhere, and the changelog has its notes",
     "benchmarks": "what is timed is right first, and the ratios hold",
+    "cuda": "on a GPU the reference of attention and gpt holds, and the ladders are measured, into one file of JSON",
 }
 
 

@@ -40,9 +40,9 @@ def scripts() -> list[str]:
 
 
 def draw(address: str) -> str:
-    """A figure, drawn anew."""
+    """A figure, drawn again."""
     from docs.figures.style import svg
 
     drawn = svg(importlib.import_module(f"docs.figures.{address.replace('/', '.')}").draw())
-    ElementTree.fromstring(drawn)  # a browser shows nothing of an SVG that is no valid XML
+    ElementTree.fromstring(drawn)  # a browser shows nothing of an SVG that is not valid XML
     return drawn

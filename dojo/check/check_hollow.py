@@ -1,6 +1,6 @@
 """On the hollow katas, the reference with every public result zeroed, no kata is green and half of the tests fail.
 
-Half, not all: a refusal, and what a constructor does, are no results.
+Half, not all: a refusal, and what a constructor does, are not results.
 """
 
 from dojo.check.arguments import chosen, parser

@@ -108,7 +108,7 @@ def amount(text: str) -> int | None:
         return None
     if text.isdecimal():
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number and not `all`")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number and not `all`")
 
 
 def examine(kata: Kata, matrix: bool, write: bool, alone: bool) -> Findings:
@@ -218,7 +218,7 @@ def settled(proof: Proof, write: bool) -> list[str]:
         if list(reach_of(kata.address).items()) != list(found.items()) or not set(unbitten) <= written.keys():
             return [f"{file.name} is not what the mistakes do: python -m dojo.check mistakes --write {kata.name}"]
         return replayed(kata, {test: written[test] for test in unbitten})
-    edits_found = biting(kata, unbitten)
+    edits_found = biting(kata, unbitten, [*proof.reference.outcomes])
     lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(tests)}" for name, tests in proof.reach().items())
     edits = ",\n".join(f"    {json.dumps(test)}: {json.dumps([m.before, m.after])}" for test, m in edits_found.items())
     text = f'{{\n  "proved": "{fingerprint(kata)}",\n  "reach": {{\n{lines}\n  }},\n  "drawn": {{\n{edits}\n  }}\n}}\n'
@@ -228,17 +228,29 @@ def settled(proof: Proof, write: bool) -> list[str]:
     return [f"no mistake and no drawn edit fails {test}" for test in unbitten if test not in edits_found]
 
 
-def biting(kata: Kata, tests: Sequence[str]) -> dict[str, Mutant]:
-    """For each of the tests a drawn edit of the reference that fails it, as far as there is one."""
+def biting(kata: Kata, tests: Sequence[str], every: Sequence[str]) -> dict[str, Mutant]:
+    """For each of the tests a drawn edit of the reference that fails it, as far as there is one.
+
+    Of those that are tried together, it is the one that fails the fewest tests. One that fails more than half of
+    `every` test of the kata proves nothing.
+    """
     found: dict[str, Mutant] = {}
     waiting = drawn(kata.solution.read_text(encoding="utf-8")) if tests else []
     waiting = waiting[::7] + [mutant for place, mutant in enumerate(waiting) if place % 7]  # far apart first
     while waiting and len(found) < len(tests):
         tried, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
         left = [test for test in tests if test not in found]
-        for mutant, result in zip(tried, run_mutants(kata, tried, only=left), strict=True):
-            found |= {test: mutant for test in result.failed if test in left and test not in found}
+        failed = [{*result.failed} & {*left} for result in run_mutants(kata, tried, only=left)]
+        for mutant, bitten in sorted(zip(tried, failed, strict=True), key=lambda one: len(one[1])):
+            if (new := bitten - found.keys()) and not coarse(kata, mutant, every):
+                found |= dict.fromkeys(new, mutant)
     return {test: found[test] for test in tests if test in found}
+
+
+def coarse(kata: Kata, mutant: Mutant, every: Sequence[str]) -> bool:
+    """Whether a drawn edit fails more than half of the tests of a kata, or lets them come to no end."""
+    (result,) = run_mutants(kata, [mutant], only=every)
+    return bool(result.ended) or 2 * len(result.failed) > len(every)
 
 
 def replayed(kata: Kata, written: Mapping[str, Sequence[str]]) -> list[str]:

@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
         elif now != was:
             stale = 1
             name = page.relative_to(ROOT).as_posix()
-            print(f"{name} has another map or another address: python -m dojo.check readme --write")
+            print(f"{name} has a map or an address that is out of date: python -m dojo.check readme --write")
     return stale
 
 

@@ -44,7 +44,7 @@ class Trial:
 
 @dataclass
 class Result:
-    """What came of a trial: outcomes and clauses by test, or why there was no verdict.
+    """The result of a trial: outcomes and clauses by test, or why there was no verdict.
 
     `seconds` has how long each test took that is not marked slow.
     """

@@ -14,16 +14,18 @@ from dojo.exits import Exit
 from dojo.learner import store
 from dojo.system import devices, terminal
 
-WHAT = ("attention", "tokenizer", "generation")
+WHAT = ("attention", "tokenizer", "generation", "training")
 WITHIN = 35.0  # seconds, after which a quick run begins nothing more
 SECONDS = {True: 0.6, False: 3.0}  # that all rungs share at one size for one pass, quick or not
 
 
 @click.command()
 @click.argument("what", type=click.Choice(WHAT))
-@click.option("--device", default="", help="cpu, cuda or mps; left out, cuda where there is one, else cpu.")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", help="Of attention; float32.")
-@click.option("--batch", type=click.IntRange(1), default=None, help="Texts at once, of attention; 1, and 4 on a GPU.")
+@click.option("--device", default="", help="cpu, cuda or mps; by default cuda if there is one, else cpu.")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", help="Of attention and training; float32."
+)
+@click.option("--batch", type=click.IntRange(1), default=None, help="Texts at once, of attention and training.")
 @click.option("--quick", is_flag=True, help="Small sizes and one shape, within a minute.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your file.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where to; .dojo/bench/.")
@@ -41,7 +43,8 @@ def command(
     """Put your own piece on a ladder beside other ways to write it, from the plain one to the fastest.
 
     attention: MultiHeadAttention, with its gradients. tokenizer: train_bpe and BPETokenizer, beside the packages
-    tokenizers and tiktoken where they are installed. generation: generate_greedy with GPTModel.
+    tokenizers and tiktoken where they are installed. generation: generate_greedy with GPTModel. training: a step of
+    GPTModel with its loss and optimizer, beside a model like nanoGPT's.
 
     Each rung is checked first: it gives what the others give. What is not right is shown and not timed. Ends with a
     table, and writes JSON and a figure. The exit code is 1 where yours is not right, or where a ratio that should hold
@@ -64,7 +67,7 @@ def command(
             climbs.append(climb(ladder, SECONDS[quick], WITHIN / len(chosen) if quick else math.inf, tell))
             checked += checks(ladder, climbs[-1], tell)
     text = climbs_as_json(climbs, [str(check) for check in checked])
-    which = f"{what}-{device}-{dtype}" if what == "attention" else f"{what}-{device}"
+    which = f"{what}-{device}-{dtype}" if what in ("attention", "training") else f"{what}-{device}"
     files = write(out or store.FOLDER / "bench", which + "-quick" * quick, text, climbs)
     if as_json:
         terminal.say(text, end="")

@@ -9,19 +9,20 @@ from dojo.system import devices, terminal
 
 @click.command()
 @click.argument("text")
-@click.option("--run", "name", default="", metavar="NAME", help="Which fine-tuning; left out, the last one.")
-@click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
+@click.option("--run", "name", default="", metavar="NAME", help="Which fine-tuning; by default the last one.")
+@click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 def command(text: str, name: str, device: str, solutions: bool) -> None:
     """Tell whether TEXT is a wanted message or an unwanted one, and how sure the model is."""
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.finetune.classifier import ADAPTER, KATAS, of_run
+    from dojo.finetune.classifier import ADAPTER, KATAS, SUREST, of_run
     from dojo.train import pieces, runs
+    from dojo.train.ingredients import needed
 
     run = runs.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
-    needed = (*KATAS, ADAPTER) if run.kind == LORA else KATAS
-    chosen = pieces.reference(needed) if solutions else pieces.own_where_green(needed)
+    katas = (*KATAS, ADAPTER) if run.kind == LORA else KATAS
+    chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, further=needed(device))
     chosen.serve()
     try:
         shares = of_run(run, device).probabilities(text)
@@ -29,5 +30,7 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
         raise click.ClickException(str(error)) from None
     best = max(range(len(LABELS)), key=shares.__getitem__)
     terminal.say(
-        (LABELS[best], "bold red" if best else "bold green"), f"  {shares[best]:.0%} sure  ", (f"({run.name})", "dim")
+        (LABELS[best], "bold red" if best else "bold green"),
+        f"  {min(shares[best], SUREST):.0%} sure  ",
+        (f"({run.name})", "dim"),
     )

@@ -40,7 +40,7 @@ def command(kata: Kata, other: Path | None, yes: bool) -> int | None:
         return review(kata, file_in(other, kata), yes)
     yours, theirs = f"katas/{kata.address}.py", f"solutions/{kata.address}.py"
     name = curriculum.short(kata)
-    if not is_done(kata) and not confirmed(f"{name} is not green. Show the reference all the same?", yes):
+    if not is_done(kata) and not confirmed(f"{name} is not green. Show the reference anyway?", yes):
         terminal.say(("next: ", "bold"), (f"dojo hint {name}", "bold cyan"))
         return Exit.NOT_YET
     own, reference = text_of(kata.stub, yours).splitlines(), text_of(kata.solution, theirs).splitlines()
@@ -58,7 +58,7 @@ def review(kata: Kata, file: Path, yes: bool) -> int | None:
     """Yours and another's: both verdicts, and both texts."""
     shown = terminal.harmless(str(file))
     terminal.say((f"This executes {shown} on your machine, with your rights.", "bold yellow"))
-    terminal.say("dojo is no sandbox: docs/groups/other-peoples-code.md says how to run it in one.")
+    terminal.say("dojo is not a sandbox: docs/groups/other-peoples-code.md says how to run it in one.")
     own, other = text_of(kata.stub, f"katas/{kata.address}.py"), text_of(file, shown)
     asked = "Run it?" if is_done(kata) else f"{curriculum.short(kata)} is not green. Run it, and show their code?"
     if not confirmed(asked, yes):

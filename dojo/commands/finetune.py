@@ -14,7 +14,7 @@ from dojo.commands.numbers import Finite
 from dojo.commands.train import NOT_RESUMED, slower
 from dojo.datasets.messages import Message, read_messages, split
 from dojo.exits import Exit
-from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LORA, Recipe, check
+from dojo.finetune.recipe import CLASSIFY, DEFAULTS, LAST, LORA, Recipe, check
 from dojo.learner import store
 from dojo.system import devices, terminal
 from dojo.train.teaching import LARGEST
@@ -27,7 +27,7 @@ Parts = tuple[list[Message], list[Message], list[Message]]  # to learn from, to 
 def command() -> None:
     """Let a model that you have trained learn to tell wanted messages from unwanted ones, on data/messages.tsv.
 
-    classify trains a new head and the last blocks; lora leaves every weight as it is and trains small updates beside
+    classify trains the model with a new head; lora leaves every weight as it is and trains small updates beside
     them. `dojo classify "text"` tries the result.
     """
 
@@ -36,7 +36,7 @@ def common() -> Callable[[Command], Command]:
     """The options of every fine-tuning."""
     return all_of(
         click.option(
-            "--run", "base", default="", metavar="NAME", help="The run to begin with; left out, the last one."
+            "--run", "base", default="", metavar="NAME", help="The run to begin with; by default the last one."
         ),
         click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Messages; data/messages.tsv."),
         click.option("--epochs", type=click.IntRange(1), help="How often the messages are gone through."),
@@ -45,19 +45,21 @@ def common() -> Callable[[Command], Command]:
         click.option(
             "--seed", type=click.IntRange(0, LARGEST), help="Of the new weights, the order and the dropout; 123."
         ),
-        click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
-        click.option("--name", default="", help="What to call the result; left out, classify or lora."),
+        click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one."),
+        click.option("--name", default="", help="What to call the result; by default classify or lora."),
         click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves."),
-        click.option("--resume", is_flag=True, help="Go on with the last one, or with that of --name."),
+        click.option("--resume", is_flag=True, help="Continue the last run, or that of --name."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
     )
 
 
 @command.command(CLASSIFY)
 @common()
-@click.option("--trainable-blocks", type=click.IntRange(0), help="How many of the last blocks learn; 1.")
+@click.option("--trainable-blocks", type=click.IntRange(0), help="Only so many of the last blocks learn.")
 def classify(**options: Any) -> int:
-    """Train a new head, the last norm, and the last blocks."""
+    """Train the model with a new head; with --trainable-blocks the head, the last norm and the last blocks alone."""
+    if options["trainable_blocks"] is not None:
+        options["learns"] = LAST
     return finetune(CLASSIFY, **options)
 
 
@@ -81,7 +83,7 @@ def finetune(
     solutions: bool,
     **changes: Any,
 ) -> int:
-    """Fine-tune from a trained model to the end, or to Ctrl-C, and tell what came of it."""
+    """Fine-tune from a trained model to the end, or to Ctrl-C, and show the result."""
     changes = {key: value for key, value in changes.items() if value is not None}
     if resume and (base or data or changes.keys() - {"learning_rate"}):
         raise click.UsageError(NOT_RESUMED)
@@ -101,7 +103,7 @@ def finetune(
     terminal.say((from_run.name, "bold"), f"  learns {data_name}, SHA-256 {known_as}...")
     if from_run.diverged:
         terminal.say((f"{from_run.diverged}; this begins with its last save.", "yellow"))
-    chosen = opening.chosen_pieces(solutions, (*KATAS, ADAPTER) if kind == LORA else KATAS, resume)
+    chosen = opening.chosen_pieces(solutions, device, (*KATAS, ADAPTER) if kind == LORA else KATAS, resume)
     opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
     with devices.enough_memory("a smaller --batch-size takes less"):
         session, made = prepared(begun, name or kind, from_run, about, parts, device)
@@ -140,7 +142,7 @@ def prepared(begun: Any, name: str, from_run: Any, about: dict[str, Any], parts:
 
 
 def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_every: float) -> int:
-    """Train to the end, or to Ctrl-C, and tell what came of it."""
+    """Train to the end, or to Ctrl-C, and show the result."""
     from dojo.finetune import evaluation
     from dojo.train import narrating
     from dojo.train.loop import Loop
@@ -154,8 +156,8 @@ def train(session: Any, made: Any, about: dict[str, Any], parts: Parts, save_eve
 
         if not Loop(session, narrating.narrator(leads=True), save_every, remark).run():
             return Exit.STOPPED
-    evaluation.tell(session, made, about, learned, held_out)
-    terminal.say("next: ", ('dojo classify "You have won, call now"', "bold cyan"))
+    evaluation.tell(session, made, about, learned, watched, held_out)
+    terminal.say("next: ", ('dojo classify "WIN a free prize now!!!"', "bold cyan"))
     return Exit.DONE
 
 

@@ -1,4 +1,4 @@
-"""`dojo generate`: a model that you have trained goes on with a text."""
+"""`dojo generate`: a model that you have trained continues a text."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +15,14 @@ from dojo.system import devices, terminal
 def model_options() -> Callable[[Command], Command]:
     """Which model: that of a run, or GPT-2 from a file."""
     return all_of(
-        click.option("--run", "run", default="", metavar="NAME", help="A run's name; left out, the last run."),
+        click.option("--run", "run", default="", metavar="NAME", help="A run's name; by default the last run."),
         click.option(
             "--weights",
             type=click.Path(path_type=Path),
             metavar="FILE",
             help="GPT-2's weights, a safetensors file in Hugging Face's layout, in place of a run.",
         ),
-        click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one."),
+        click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
     )
 
@@ -33,14 +33,17 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
         raise click.UsageError("choose one model: --run or --weights.")
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.train import pieces, runs, saved
+    from dojo.train import opening, pieces, runs, saved
+    from dojo.train.ingredients import needed
 
     found = None if weights else runs.latest(run)
     katas = saved.KATAS if found else (*saved.KATAS, saved.WEIGHTS)
-    chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing)
+    further = needed(device, weights=weights is not None)
+    chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing, further)
     chosen.serve()
     for kata, why in chosen.wrong.items():
         terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
+    opening.tell_lacking(chosen, to_stderr=True)
     own = (
         f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
     )
@@ -59,11 +62,11 @@ def testing(kata: curriculum.Kata) -> None:
 
 @click.command()
 @click.argument("prompt", default="")
-@click.option("--temperature", type=Finite(0), default=0.8, help="How daring: 0 is the likeliest; 0.8.")
-@click.option("--top-k", type=click.IntRange(1), help="Choose among the so many likeliest tokens.")
-@click.option("--top-p", type=Finite(0, 1, min_open=True), help="Choose among those that sum to this.")
+@click.option("--temperature", type=Finite(0), default=0.8, help="Temperature; 0 takes the likeliest token; 0.8.")
+@click.option("--top-k", type=click.IntRange(1), help="Choose among this many of the likeliest tokens.")
+@click.option("--top-p", type=Finite(0, 1, min_open=True), help="Choose among the likeliest tokens that sum to this.")
 @click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; 200.")
-@click.option("--seed", type=int, help="The same seed says the same.")
+@click.option("--seed", type=int, help="The same seed gives the same text.")
 @model_options()
 def command(
     prompt: str,
@@ -77,11 +80,14 @@ def command(
     device: str,
     solutions: bool,
 ) -> None:
-    """Let a model go on with PROMPT, as it thinks: token by token.
+    """Let a model continue PROMPT, token by token.
 
     The model is that of the last `dojo train`, of another run, or GPT-2.
     """
     speaker, _ = opened(run, weights, device, solutions)
+    if prompt.endswith(" ") and prompt.strip():
+        told = "the space at the end belongs to the next word: the model reads the prompt without it"
+        terminal.say((told, "dim"), to_stderr=True)
     try:
         terminal.say((prompt, "bold"), end="")
         for part in speaker.speak(prompt, max_tokens, temperature, top_k, top_p, seed):

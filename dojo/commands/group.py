@@ -21,15 +21,15 @@ def command(folder: Path, markdown: bool, as_json: bool) -> int | None:
     """Make one table of the reports in FOLDER and the folders in it.
 
     A report is what `dojo report --json` prints. The table goes by kata and ranks nobody; names are shown only where a
-    report gives one. A file that is no report is skipped, and said.
+    report gives one. A file that is not a report is skipped, and its name is shown.
     """
     if markdown and as_json:
-        raise click.UsageError("--markdown and --json do not go together.")
+        raise click.UsageError("--markdown and --json cannot be used together.")
     found = gathering.gathered(folder)
     for name, why in found.skipped:
         terminal.say((f"skipped {name}: {why}", "yellow"), to_stderr=True)
     if not found.reports:
-        terminal.say("no report is there: `dojo report --json > NAME.json` makes one.", to_stderr=True)
+        terminal.say("there is no report: `dojo report --json > NAME.json` makes one.", to_stderr=True)
         return Exit.UNUSABLE
     if as_json:
         terminal.say_json(as_data(found))

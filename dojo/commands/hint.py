@@ -12,13 +12,13 @@ from dojo.system import terminal
 
 @click.command()
 @kata_argument()
-@click.option("--again", is_flag=True, help="Show what was shown so far, and climb no further.")
+@click.option("--again", is_flag=True, help="Show the hints that you have seen, and no new one.")
 @click.option("--reset", is_flag=True, help="Forget which hints you have seen.")
 @json_option()
 def command(kata: Kata, again: bool, reset: bool, as_json: bool) -> None:
     """Show a hint: first a question, then a fact, then a plan, one rung more each time you ask."""
     if again and reset:
-        raise click.UsageError("--again and --reset do not go together.")
+        raise click.UsageError("--again and --reset cannot be used together.")
     ladder = rungs(kata)
     if not ladder:
         raise click.ClickException(f"docs/{kata.address}.md has no hints.")
@@ -59,7 +59,7 @@ def seen_so_far(kata: Kata, most: int) -> int:
 
 
 def remember(kata: Kata, rung: int) -> str:
-    """Keep how far the learner climbed; what stands in the way of it, in words."""
+    """Keep how far the learner climbed. Returns what prevented that, in words."""
     try:
         store.write(kata.address, "hints", {"rung": rung})
     except store.CannotSave as error:

@@ -29,11 +29,11 @@ def command(kata: Kata | None, hint: bool, give_up: bool, seed: int | None) -> i
     may be left out while one hunt goes on. Your own file, your progress and your verdicts stay as they are.
     """
     if hint and give_up:
-        raise click.UsageError("--hint and --give-up do not go together.")
+        raise click.UsageError("--hint and --give-up cannot be used together.")
     hunt = hiding.current(kata) if kata else only_one()
     if hunt is None:
         if hint or give_up:
-            raise click.UsageError("no hunt goes on there: `dojo hunt KATA` begins one.")
+            raise click.UsageError("there is no hunt in progress: `dojo hunt KATA` begins one.")
         assert kata is not None
         begin(kata, seed)
         return None
@@ -49,7 +49,7 @@ def command(kata: Kata | None, hint: bool, give_up: bool, seed: int | None) -> i
 
 
 def only_one() -> Hunt:
-    """The hunt that goes on, where there is one and no other."""
+    """The hunt in progress, if there is exactly one."""
     found = hiding.going_on()
     if len(found) != 1:
         which = ", ".join(curriculum.short(hunt.kata) for hunt in found) or "none goes on"

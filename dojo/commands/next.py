@@ -1,4 +1,4 @@
-"""`dojo next`: the kata to go on with."""
+"""`dojo next`: the kata to continue with."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from dojo.system import terminal
 @click.command()
 @json_option()
 def command(as_json: bool) -> None:
-    """Show the kata to go on with: the one that you saved last, or the next that is not started."""
+    """Show the kata to continue with: the one that you saved last, or the next that is not started."""
     found = standings()
     one = next_of(found)
     if as_json:

@@ -52,7 +52,7 @@ def command(kata: Kata, which: str | None, notebook: bool) -> int | None:
 def open_notebook(kata: Kata, which: str | None) -> int | None:
     """Write the kata's notebook, and open it where something on this machine can."""
     if which is not None:
-        raise click.UsageError("--notebook does not go together with --test or --page.")
+        raise click.UsageError("--notebook cannot be used together with --test or --page.")
     path = template.write(kata)
     for program, *words in NOTEBOOKS:
         if found := shutil.which(program):

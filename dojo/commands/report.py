@@ -40,7 +40,7 @@ def command(markdown: Path | None, name: str, as_json: bool) -> None:
     """Test every kata that is begun, and tell where you stand.
 
     Katas that are still stubs are not run. What is not finished borrows from the reference, as in `dojo test`. The exit
-    code is 0 whatever the verdicts are: a kata in the making is no error.
+    code is 0 whatever the verdicts are: a kata that is not finished is not an error.
 
     `dojo report --json > NAME.json` writes a report for a study group. It holds the state of each kata and the marks of
     its clauses; no code, no paths, no account, and your name only if you give it.

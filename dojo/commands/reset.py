@@ -65,7 +65,7 @@ def bring_back(kata: Kata) -> None:
     put(kata, wanted)
     terminal.say(f"katas/{kata.address}.py is back as it was before the reset.")
     folder = newest.parent.relative_to(ROOT).as_posix()
-    terminal.say((f"what it replaced is kept as well; all that was ever kept lies in {folder}/", "dim"))
+    terminal.say((f"what it replaced is kept as well; all that was ever kept is in {folder}/", "dim"))
 
 
 def last_reset() -> Kata:

@@ -12,7 +12,7 @@ from dojo.cli import json_option, kata_argument
 from dojo.learner.standing import UNTESTED, fresh, last_verdict, stub_text
 from dojo.system import terminal
 
-APART = re.compile(r"[ *-]|[A-Z][A-Za-z ]*:( |$)")  # the beginning of a line that is no part of the paragraph above
+APART = re.compile(r"[ *-]|[A-Z][A-Za-z ]*:( |$)")  # the beginning of a line that is not a part of the paragraph above
 
 
 @click.command()

@@ -116,7 +116,7 @@ class Silent(Watcher):
         terminal.say_json(data | ({"not_remembered": self.unsaved} if self.unsaved else {}))
 
     def remember(self, verdict: Verdict) -> None:
-        """Keep the verdict, and what stands in the way of it."""
+        """Keep the verdict; returns what prevented that."""
         if self.on_record:
             self.unsaved = remember(verdict)
 
@@ -178,7 +178,7 @@ def say(lines: Iterable[render.Line]) -> None:
 
 
 def remember(verdict: Verdict) -> str:
-    """Keep the verdict; what stands in the way of it, in words."""
+    """Keep the verdict. Returns what prevented that, in words."""
     try:
         memory.remember(verdict)
     except store.CannotSave as error:

@@ -20,9 +20,7 @@ from dojo.train.teaching import LARGEST
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
 ASK, OWN, BORROW = "ask", "own", "borrow"  # what to do about an own piece that would take very long
-NOT_RESUMED = (
-    "--resume goes on with what was begun: of the options only --name, --device and a smaller --learning-rate fit it."
-)
+NOT_RESUMED = "--resume continues a run: of the options only --name, --device and a smaller --learning-rate fit it."
 SAMPLES = 4  # in a run
 SAMPLE_FROM = 500  # tokens of the held-out text in which their beginning is sought
 LEAST_VOCABULARY = 258  # the single bytes, one pair, and the end of a text
@@ -45,8 +43,12 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @click.command()
 @click.option("--text", "path", type=click.Path(path_type=Path), metavar="FILE", help="Any UTF-8 text to learn.")
 @click.option("--story", is_flag=True, help="Learn data/story.txt, the text that everyone shares.")
-@click.option("--quick", is_flag=True, help="The story and a small model, within a minute.")
-@click.option("--preset", type=click.Choice(sorted(PRESETS)), help="Sizes by name; small, and quick for the story.")
+@click.option("--quick", is_flag=True, help="The story with messages, and a small model, within a minute.")
+@click.option(
+    "--preset",
+    type=click.Choice(sorted(PRESETS)),
+    help="Sizes by name; small, or the one that goes with --quick or --story.",
+)
 @size("vocab_size", "Tokens in the vocabulary, if it is trained.")
 @size("context_length", "Tokens that the model reads at once.")
 @size("emb_dim", "Features of a token.")
@@ -54,13 +56,13 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @size("n_layers", "Blocks.")
 @size("batch_size", "Windows in a step.")
 @size("epochs", "How often the text is gone through.")
-@click.option("--drop-rate", type=Finite(0, 1), help="Dropout.")
+@click.option("--drop-rate", type=Finite(0, 1, max_open=True), help="Dropout; below 1.")
 @click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule.")
 @click.option("--seed", type=click.IntRange(0, LARGEST), help="Of the weights, the order and the dropout; 123.")
-@click.option("--device", default="", help="cpu, cuda or mps; left out, a GPU where there is one.")
-@click.option("--name", default="", help="What to call the run; left out, after its text.")
+@click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one.")
+@click.option("--name", default="", help="What to call the run; by default after its text.")
 @click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
-@click.option("--resume", is_flag=True, help="Go on with the last run, or with that of --name.")
+@click.option("--resume", is_flag=True, help="Continue the last run, or that of --name.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 @click.option(
     "--slow",
@@ -92,7 +94,7 @@ def command(
     changes = {key: value for key, value in changes.items() if value is not None}
     if resume and (path or story or quick or preset or changes.keys() - {"learning_rate"}):
         raise click.UsageError(NOT_RESUMED)
-    if path and (story or quick):
+    if bool(path) + story + quick > 1:
         raise click.UsageError("choose one text: --text, --story or --quick.")
     device = devices.chosen(device, ("cuda", "mps"))
 
@@ -103,11 +105,13 @@ def command(
         plan = None
         if team.leads:
             if resume:
-                plan = plan_to_resume(name, solutions, team.size, changes.get("learning_rate"))
+                plan = plan_to_resume(name, solutions, device, team.size, changes.get("learning_rate"))
             else:
-                settings = settings_of(preset or ("quick" if quick or story else "small"), changes, team.size)
+                settings = settings_of(
+                    preset or ("quick" if quick else "story" if story else "small"), changes, team.size
+                )
                 refuse_the_impossible(settings, device)
-                plan = plan_anew(the_text(path, story or quick), settings, name, solutions, slow)
+                plan = plan_anew(the_text(path, story, quick), settings, name, solutions, device, slow)
         return train(team.share(plan), device, team, save_every)
     finally:
         team.leave()
@@ -145,10 +149,12 @@ def shared(settings: Settings, processes: int) -> Settings:
     return settings
 
 
-def the_text(path: Path | None, story: bool) -> Text:
+def the_text(path: Path | None, story: bool, quick: bool) -> Text:
     """The text to learn. Raises ClickException where it cannot be read."""
     if story:
         return texts.story()
+    if quick:
+        return texts.quick()
     if path is None:
         return texts.language_reference()
     try:
@@ -161,17 +167,21 @@ def the_text(path: Path | None, story: bool) -> Text:
 
 def name_of(text: Text) -> str:
     """What a run is called after: a text's name, as a folder can be called."""
-    known = {texts.story().name: "story", "the language reference inside Python": "reference"}
+    known = {
+        texts.story().name: "story",
+        texts.quick().name: "quick",
+        "the language reference inside Python": "reference",
+    }
     return known.get(text.name) or re.sub(r"\W+", "-", Path(text.name).stem).strip("-").lower() or "text"
 
 
-def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: str) -> Plan:
+def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, device: str, slow: str) -> Plan:
     """Settle the pieces, make the tokens, and open a folder for the run."""
     from dojo.train import opening, runs
 
     about_it = f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}..."
     terminal.say((terminal.harmless(text.name), "bold"), about_it)
-    chosen = opening.chosen_pieces(solutions)
+    chosen = opening.chosen_pieces(solutions, device)
 
     def borrows(told: str) -> bool:
         return confirmed(f"{told} Borrow it?", yes=False) if slow == ASK and terminal.interactive() else slow != OWN
@@ -194,7 +204,7 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, slow: 
     return Plan(run.name, chosen.rooms, about, fresh=True)
 
 
-def plan_to_resume(name: str, solutions: bool, processes: int, rate: float | None) -> Plan:
+def plan_to_resume(name: str, solutions: bool, device: str, processes: int, rate: float | None) -> Plan:
     """What a run was begun with, and the pieces as they are now."""
     from dojo.train import opening, runs
 
@@ -203,24 +213,24 @@ def plan_to_resume(name: str, solutions: bool, processes: int, rate: float | Non
     slower(run, about["settings"], rate)
     about.pop("diverged", None)
     shared(Settings.of_data(about["settings"]), processes)
-    terminal.say((f"going on with {run.name}", "bold"), f"  {terminal.harmless(about['text'])}")
-    chosen = opening.chosen_pieces(solutions, resumed=True)
+    terminal.say((f"continuing {run.name}", "bold"), f"  {terminal.harmless(about['text'])}")
+    chosen = opening.chosen_pieces(solutions, device, resumed=True)
     opening.tell_changed(chosen, about["pieces"])
     return Plan(run.name, chosen.rooms, about, fresh=False)
 
 
 def slower(run: Any, taught: dict[str, Any], rate: float | None) -> None:
-    """Let a run go on with a smaller learning rate. Raises UsageError for one that is not, or that diverges again."""
+    """Let a run continue at a smaller rate. Raises UsageError if it is not smaller, or missing after a divergence."""
     was = taught["learning_rate"]
     if rate is None and run.diverged:
-        raise click.UsageError(f"{run.diverged}. Go on with a smaller one: {run.again} --learning-rate {was / 10:g}")
+        raise click.UsageError(f"{run.diverged}. Continue with a smaller one: {run.again} --learning-rate {was / 10:g}")
     if rate is not None and rate >= was:
         raise click.UsageError(f"--resume takes a smaller --learning-rate than the run's own, {was:g}.")
     taught["learning_rate"] = was if rate is None else rate
 
 
 def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
-    """Train to the end, or to Ctrl-C, and tell what came of it."""
+    """Train to the end, or to Ctrl-C, and show the result."""
     from dojo.train import narrating, opening, pace, pieces, runs, summary, tokens
     from dojo.train.loop import Loop
     from dojo.train.session import open_session
@@ -252,5 +262,5 @@ def train(plan: Plan, device: str, team: Any, save_every: float) -> int:
                 return Exit.STOPPED
         if team.leads:
             summary.tell(session, about)
-            terminal.say("next: ", ('dojo generate "The "', "bold cyan"), "  and  ", ('dojo look "The "', "bold cyan"))
+            terminal.say("next: ", ('dojo generate "The"', "bold cyan"), "  and  ", ('dojo look "The"', "bold cyan"))
     return Exit.DONE

@@ -13,7 +13,7 @@ from dojo.update import origin, plan
 from dojo.update.git import GitError, file_at
 from dojo.update.plan import FRESH, GONE, KEPT, NEW, CannotUpdate, Change, Update
 
-WORDS = {NEW: "new", KEPT: "left alone", GONE: "no kata any more"}
+WORDS = {NEW: "new", KEPT: "left alone", GONE: "no longer a kata"}
 
 
 @click.command()
@@ -23,7 +23,7 @@ WORDS = {NEW: "new", KEPT: "left alone", GONE: "no kata any more"}
     "--from",
     "folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Without git: bring the bodies of another copy of this repository into this one.",
+    help="Without git: copy the code that you wrote in another copy of this repository into this one.",
 )
 @json_option()
 def command(release: str | None, check: bool, folder: Path | None, as_json: bool) -> None:

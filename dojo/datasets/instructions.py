@@ -38,7 +38,9 @@ def _list(path: str | Path, text: str) -> list[object]:
     try:
         entries = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}: this is no JSON, {error.msg} at column {error.colno}") from None
+        raise ValueError(
+            f"{path}, line {error.lineno}: this is not JSON, {error.msg} at column {error.colno}"
+        ) from None
     if not isinstance(entries, list):
         raise ValueError(f"{path} is neither a list of entries nor an object a line")
     return entries
@@ -54,13 +56,13 @@ def _lines(path: str | Path, text: str) -> Iterator[tuple[int, object]]:
                 yield number, json.loads(line)
             except json.JSONDecodeError as error:
                 where = f"{path}, line {line_number}"
-                raise ValueError(f"{where}: this is no JSON, {error.msg} at column {error.colno}") from None
+                raise ValueError(f"{where}: this is not JSON, {error.msg} at column {error.colno}") from None
 
 
 def _entry(path: str | Path, number: int, entry: object) -> dict[str, str]:
     where = f"{path}, entry {number}"
     if not isinstance(entry, dict):
-        raise ValueError(f"{where} is no object with the fields {', '.join(FIELDS)}")
+        raise ValueError(f"{where} is not an object with the fields {', '.join(FIELDS)}")
     for field in FIELDS:
         if field not in entry:
             raise ValueError(f"{where} has no field '{field}'{', which may be empty' if field == 'input' else ''}")

@@ -5,6 +5,7 @@ The collection is "SMS Spam Collection" of the UCI Machine Learning Repository, 
 
 import csv
 import io
+import math
 import random
 import re
 from collections import Counter
@@ -31,6 +32,29 @@ class Message:
     label: str
     text: str
     kind: str
+
+
+class NaiveBayes:
+    """Naive Bayes on the words of messages: each word that it has learned adds the logarithm of its odds."""
+
+    def __init__(self, train: Sequence[Message]) -> None:
+        _refuse_none(train)
+        counts = {label: Counter[str]() for label in LABELS}
+        for message in train:
+            counts[message.label].update(words(message.text))
+        self._odds = {
+            word: math.log((counts[UNWANTED][word] + 1) / (counts[WANTED][word] + 1))
+            for word in {*counts[WANTED], *counts[UNWANTED]}
+        }
+
+    def label(self, text: str) -> str:
+        """What it takes a text for."""
+        return UNWANTED if math.fsum(self._odds.get(word, 0.0) for word in words(text)) > 0 else WANTED
+
+    def accuracy(self, messages: Sequence[Message]) -> float:
+        """The share of messages that it has right. Raises ValueError for no messages."""
+        _refuse_none(messages)
+        return sum(self.label(message.text) == message.label for message in messages) / len(messages)
 
 
 @dataclass(frozen=True)
@@ -60,7 +84,7 @@ def read_messages(path: str | Path) -> list[Message]:
     that the book writes, with the labels 0 and 1, or ham and spam. Without a header it is like the SMS Spam Collection:
     every line is ham or spam, a tab and a text, in which a quote is no more than a quote.
 
-    Raises ValueError, with the line, for what is none of this, and for a file that is empty or has one label only;
+    Raises ValueError, with the line, for anything else, and for a file that is empty or has one label only;
     OSError for a file that cannot be read.
     """
     text = decoded(path).rstrip("\r\n")

@@ -41,11 +41,12 @@ def to_test(items: Any, device: torch.device) -> Iterator[list[Tensor]]:
 
 
 def with_targets(items: list[Any]) -> tuple[Tensor, Tensor]:
-    """A batch as in pretraining: the class is the target of the last real token, and no other target counts.
+    """A batch as in pretraining, as long as its longest message: the class is the target of every real token.
 
-    So a classifier is trained by the very loop, and by the loss, that trained the model.
+    So a classifier is trained by the very loop, and by the loss, that trained the model, and each beginning of a
+    message is an example too. Asked is the last token alone. Padding has no target.
     """
     inputs, lengths, labels = default_collate(items)
-    targets = torch.full_like(inputs, -100)  # (batch, tokens)
-    targets[torch.arange(len(targets)), lengths - 1] = labels
-    return inputs, targets
+    inputs = inputs[:, : int(lengths.max())]  # (batch, tokens)
+    real = torch.arange(inputs.shape[1]) < lengths[:, None]  # (batch, tokens)
+    return inputs, torch.where(real, labels[:, None], -100)

@@ -1,7 +1,7 @@
 """A trained model with a head for classes, what of it is trained, and the messages that it learns from."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import nn
 from dojo.datasets.messages import LABELS, Message
 from dojo.errors import DojoError
 from dojo.finetune import batches
-from dojo.finetune.recipe import LORA, Recipe, check
+from dojo.finetune.recipe import LORA, WHOLE, Recipe, check
+from dojo.finetune.variations import with_variations
 from dojo.learner import store
 from dojo.system.files import check_regular
 from dojo.train import pieces, saved
@@ -21,17 +22,22 @@ from dojo.train.session import Session, seed
 
 DATA, CLASSIFICATION = "finetuning/classification_data", "finetuning/classification"
 ADAPTER = "finetuning/lora"
+SUREST = 0.99  # more is not said: no held-out data of this size could show it
 # The katas that fine-tuning takes; lora takes ADAPTER too.
 KATAS = ("text/bpe_tokenizer", *MODEL, *LOOP, DATA, CLASSIFICATION)
 
 
 @dataclass
 class Classifier:
-    """A model that tells wanted from unwanted, its tokenizer, and how many tokens of a message it reads at most."""
+    """A model that tells wanted from unwanted, its tokenizer, and how many tokens of a message it reads at most.
+
+    Its logits are divided by temperature before they become probabilities.
+    """
 
     model: nn.Module
     tokenizer: Any
     max_length: int
+    temperature: float = 1.0
 
     @property
     def device(self) -> torch.device:
@@ -64,18 +70,17 @@ class Classifier:
         with torch.no_grad():
             row = torch.tensor([ids], device=self.device)
             logits = pieces.module(CLASSIFICATION).last_token_logits(self.model.eval(), row)  # (1, classes)
-        shares: list[float] = logits[0].softmax(-1).tolist()
+        shares: list[float] = (logits[0] / self.temperature).softmax(-1).tolist()
         return shares
 
-    def choices(self, messages: Sequence[Message]) -> list[list[int]]:
-        """How often messages of each label, in rows, are taken for each label, in columns."""
-        counts = [[0] * len(LABELS) for _ in LABELS]
-        last = pieces.module(CLASSIFICATION).last_token_logits
+    def logits(self, messages: Sequence[Message]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits of messages, (messages, classes), and their labels, both on the CPU."""
+        last, rows, known = pieces.module(CLASSIFICATION).last_token_logits, [], []
         with torch.no_grad():
             for inputs, lengths, labels in batches.to_test(self.dataset(messages), self.device):
-                for label, choice in zip(labels, last(self.model.eval(), inputs, lengths).argmax(-1), strict=True):
-                    counts[int(label)][int(choice)] += 1
-        return counts
+                rows.append(last(self.model.eval(), inputs, lengths).float().cpu())
+                known.append(labels.cpu())
+        return torch.cat(rows), torch.cat(known)
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """What lora has learned: the adapters and the head, and nothing of the model below them."""
@@ -85,8 +90,19 @@ class Classifier:
 
 
 def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
-    """A run's model with a new head, and with adapters for lora, of which only what is to be learned is trainable."""
+    """A run's model with a new head, and with adapters for lora, of which only what is to be learned is trainable.
+
+    Raises DojoError where the recipe does not fit the model: that the katas refuse it is a further clause of theirs.
+    """
     speaker = saved.of_run(base, device)
+    width, blocks = speaker.config["emb_dim"], speaker.config["n_layers"]
+    if recipe.kind == LORA and recipe.rank > width:
+        raise DojoError(f"{base.name} is {width} wide: --rank is at most that, and not {recipe.rank}.")
+    if recipe.trainable_blocks > blocks:
+        raise DojoError(
+            f"the number of blocks in {base.name} is {blocks}: --trainable-blocks is at most that, and not "
+            f"{recipe.trainable_blocks}."
+        )
     seed(recipe.seed)
     classification = pieces.module(CLASSIFICATION)
     if recipe.kind == LORA:
@@ -95,6 +111,8 @@ def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
         speaker.model.out_head.requires_grad_(True)
     else:
         classification.add_classification_head(speaker.model, len(LABELS), recipe.trainable_blocks)
+        if recipe.learns == WHOLE:
+            speaker.model.requires_grad_(True)
     speaker.model.to(device)  # only a further clause of the katas says that the new parts are there already
     return Classifier(speaker.model, speaker.tokenizer, speaker.context_length)
 
@@ -107,7 +125,7 @@ def of_run(run: Run, device: str) -> Classifier:
     about = run.about(check)
     recipe = Recipe.of_data(about["recipe"])
     made = classifier(latest(about["base"]), recipe, device)
-    made.max_length = about["max_length"]
+    made.max_length, made.temperature = about["max_length"], about.get("temperature", 1.0)
     if recipe.kind == LORA:
         load_adapter(run, made)
     else:
@@ -122,11 +140,12 @@ def load_adapter(run: Run, made: Classifier) -> None:
 
     path = run.adapter
     if not os.path.lexists(path):
-        raise DojoError(f"{run.name} has not come to its end: `{run.again}` goes on with it.")
+        raise DojoError(f"{run.name} has not finished: `{run.again}` continues it.")
     try:
         check_regular(path)
         state = load_file(path)
         head = {name: state.pop(name) for name in list(state) if name.startswith("out_head.")}
+        _check_names(state, pieces.module(ADAPTER).lora_state_dict(made.model))
         pieces.module(ADAPTER).load_lora_state_dict(made.model, state)
         if not head:
             raise ValueError("it has no head")
@@ -138,16 +157,26 @@ def load_adapter(run: Run, made: Classifier) -> None:
         raise DojoError(f"{told} Remove it, and `{run.again}` writes it again.") from None
 
 
+def _check_names(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError with a name that only one of two adapters has, or whose shapes differ."""
+    expected = {name: one for name, one in expected.items() if not name.startswith("out_head.")}
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found:
+            raise ValueError(f"{name} is missing")
+        if name not in expected or found[name].shape != expected[name].shape:
+            raise ValueError(f"{name} does not fit the model")
+
+
 def open_session(
     run: Run, made: Classifier, recipe: Recipe, train: Sequence[Message], validation: Sequence[Message]
 ) -> Session:
-    """All that the loop of pretraining needs to teach a classifier, taken up where the run stands."""
+    """All that the loop of pretraining needs to teach a classifier, continued from the last checkpoint of the run."""
     generator = torch.Generator().manual_seed(recipe.seed)
     return Session(
         run=run,
         teaching=recipe,
         model=made.model,
-        learned=batches.to_learn(made.dataset(train), recipe.batch_size, generator),
+        learned=batches.to_learn(made.dataset(with_variations(train, recipe.seed)), recipe.batch_size, generator),
         held_out=batches.to_watch(made.dataset(validation)),
         tokens_in_a_step=recipe.batch_size * made.max_length,
     ).take_up()

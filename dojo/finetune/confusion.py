@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from dojo.datasets.messages import LABELS
 from dojo.train.curve import INK, PAPER
 
 Counts = Sequence[Sequence[int]]
+
+
+def counts(logits: Tensor, labels: Tensor) -> list[list[int]]:
+    """How often messages of each label, in rows, are taken for each label, in columns."""
+    kinds = len(LABELS)
+    pairs = (labels * kinds + logits.argmax(-1)).bincount(minlength=kinds * kinds)
+    rows: list[list[int]] = pairs.reshape(kinds, kinds).tolist()
+    return rows
 
 
 def table(counts: Counts) -> list[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dojo.datasets.messages import Message, best_one_word_rule, majority_share
-from dojo.finetune import confusion
+from dojo.datasets.messages import Message, NaiveBayes, best_one_word_rule, majority_share
+from dojo.finetune import calibration, confusion
 from dojo.finetune.classifier import Classifier
 from dojo.finetune.recipe import LORA
 from dojo.learner import store
@@ -16,20 +16,32 @@ from dojo.train.summary import tell_chart
 
 
 def tell(
-    session: Session, made: Classifier, about: dict[str, Any], train: Sequence[Message], test: Sequence[Message]
+    session: Session,
+    made: Classifier,
+    about: dict[str, Any],
+    train: Sequence[Message],
+    watched: Sequence[Message],
+    test: Sequence[Message],
 ) -> None:
     """Measure a classifier on the messages held out, beside rules without a model, and tell it. Raises CannotSave."""
-    accuracy, rule = made.accuracy(made.dataset(test)), best_one_word_rule(train)
-    counts = made.choices(test)
+    accuracy, rule, bayes = made.accuracy(made.dataset(test)), best_one_word_rule(train), NaiveBayes(train)
+    about["temperature"] = made.temperature = calibration.temperature(*made.logits(watched))
+    logits, labels = made.logits(test)
+    error, counts = calibration.calibration_error(logits / made.temperature, labels), confusion.counts(logits, labels)
     tell_chart(session, "message")
     row("held out", f"{accuracy:.1%} of {len(test)} messages are right{of_kinds(test)}")
     row("beside it", f"always the commoner label: {majority_share(test):.1%}; {rule}: {rule.accuracy(test):.1%}")
+    row("", f"naive Bayes, which counts every word of the messages: {bayes.accuracy(test):.1%}")
+    if accuracy <= bayes.accuracy(test):
+        row("", f"Naive Bayes wins: {len(train)} messages are enough to count words, and few to learn from.")
+    row("sureness", f"is off by {error:.1%} on the mean; the temperature, from those watched: {made.temperature:.2f}")
     terminal.say()
     for line in confusion.table(counts):
         terminal.say(f"  {line}")
     terminal.say()
     row("data", f"{about['data']}, SHA-256 {about['sha256']}")
     about["result"] = {"accuracy": accuracy, "majority": majority_share(test), "one_word": rule.accuracy(test)}
+    about["result"] |= {"naive_bayes": bayes.accuracy(test), "calibration_error": error}
     run = session.run
     run.note(about)
     title = f"{about['kind']}, {session.total:,} steps"

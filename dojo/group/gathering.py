@@ -48,7 +48,7 @@ class Stuck:
 
 
 def gathered(folder: Path) -> Gathered:
-    """Every report in a folder and the folders in it. A file that is none is skipped, and said."""
+    """Every report in a folder and the folders in it. Any other file is skipped, and named."""
     found, seen = Gathered(), dict[str, str]()
     newest: dict[str, Report] = {}
     for path in _files(folder, found):

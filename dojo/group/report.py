@@ -41,7 +41,7 @@ LONGEST_NAME = 40
 
 
 class BadReport(DojoError):
-    """A file that is no report. Says why."""
+    """A file that is not a report. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ def read(path: Path) -> Report:
     except (ValueError, RecursionError):
         raise BadReport("it is not JSON") from None
     if not isinstance(data, dict) or not isinstance(schema := data.get("schema"), str):
-        raise BadReport("it is no report: `dojo report --json` makes one")
+        raise BadReport("it is not a report: `dojo report --json` makes one")
     if schema != SCHEMA:
         raise BadReport(f"its schema is {tidy(schema)!r}, and this dojo reads {SCHEMA!r}")
     name, made, entries = data.get("name", ""), _time(data.get("made")), data.get("katas")
     if not isinstance(name, str) or made is None or not isinstance(entries, list):
-        raise BadReport("`name`, `made` or `katas` is not as the schema has it")
+        raise BadReport("`name`, `made` or `katas` does not match the schema")
     states, clauses = {}, {}
     for entry in entries:
         match entry:
@@ -104,7 +104,7 @@ def tidy(text: str) -> str:
 
 
 def _time(value: Any) -> float | None:
-    """A time in seconds; None for what is none."""
+    """A time in seconds; None if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 1e12 else None

@@ -15,7 +15,7 @@ COMPOUND = (ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.Compare, ast.IfExp, ast.Lamb
 # What a reader sees at a glance: a statement that goes, or a condition that never holds.
 PLAIN_TO_SEE = ("pass", "return", "break", "continue", "if False:", "elif False:", "while False:")
 KINDS: dict[type[ast.AST], str] = {
-    ast.Compare: "a comparison", ast.BinOp: "an operator, or what stands beside it", ast.AugAssign: "an operator",
+    ast.Compare: "a comparison", ast.BinOp: "an operator, or one of its operands", ast.AugAssign: "an operator",
     ast.Constant: "a constant", ast.Call: "a call: its arguments, or whether it is made", ast.BoolOp: "a condition",
     ast.UnaryOp: "a sign or a `not`", ast.IfExp: "a condition", ast.Slice: "the bounds of a slice", ast.Name: "a name",
     ast.Attribute: "a name",

@@ -4,6 +4,7 @@ The copy is .dojo/ADDRESS/hunt/NAME.py, which the learner edits; .dojo/ADDRESS/h
 """
 
 import contextlib
+import math
 import random
 import shutil
 import tempfile
@@ -72,10 +73,14 @@ def going_on() -> list[Hunt]:
 
 def current(kata: Kata) -> Hunt | None:
     """The hunt in a kata that is not ended; None where there is none, or its copy is gone."""
-    known = store.read(kata.address, PURPOSE)
-    with contextlib.suppress(TypeError):
-        found = Hunt(kata, **known)
-        return found if known and found.file.is_file() else None
+    match known := store.read(kata.address, PURPOSE):
+        case {
+            "line": int(), "before": str(), "after": str(), "kind": str(), "function": str(),
+            "begun": float(begun), "rung": int(rung),
+        } if math.isfinite(begun) and rung >= 0:  # fmt: skip
+            with contextlib.suppress(TypeError):
+                found = Hunt(kata, **known)
+                return found if found.file.is_file() else None
     return None
 
 

@@ -202,7 +202,7 @@ class WeightSplit(Rung):
             made.out_proj.weight.copy_(weights["out"])
             made.out_proj.bias.copy_(weights["bias"])
         self.inner = made.to(weights["query"].device, weights["query"].dtype)
-        self.made = [made]  # in a list it is no module of its own, so that a compiled one keeps its names
+        self.made = [made]  # in a list it is not a module of its own, so that a compiled one keeps its names
 
     def forward(self, x: Tensor) -> Tensor:
         return self.inner(x)

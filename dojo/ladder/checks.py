@@ -1,7 +1,7 @@
 """What a ladder is held to: ratios within one run, and how memory grows. Never seconds.
 
 A pair of rungs that misses its bar is measured again by itself. If it misses it again on a machine that is busy, or by
-less than its own times scatter, this proves nothing, and is told so.
+less than its own times scatter, this proves nothing, and the check says so.
 """
 
 from collections.abc import Callable, Iterator

@@ -8,10 +8,11 @@ from dojo.ladder import classes
 from dojo.ladder.ladder import Ladder
 from dojo.learner.standing import is_done, unfinished
 
-ATTENTION, TOKENIZER, GENERATION = "attention", "tokenizer", "generation"
-NAMES = (ATTENTION, TOKENIZER, GENERATION)
+ATTENTION, TOKENIZER, GENERATION, STEP = "attention", "tokenizer", "generation", "training"
+NAMES = (ATTENTION, TOKENIZER, GENERATION, STEP)
 MULTIHEAD, TRAINING, ENCODING = "attention/multihead", "text/bpe_training", "text/bpe_tokenizer"
 MODEL, CONFIG, GENERATE = "gpt/model", "gpt/config", "gpt/generate"
+LOSS, OPTIMIZER = "pretraining/loss", "pretraining/optimizer"
 
 
 def ladders(
@@ -42,6 +43,8 @@ def ladders(
         training = Training(trainer, own(TRAINING, lambda kata: kata.train_bpe("ab", 257)), quick=quick)
         tokenizer = own(ENCODING, lambda kata: kata.BPETokenizer(vocab, []).encode("a"))
         return [training, Encoding(encoder, tokenizer, quick=quick)], told
+    if what == STEP:
+        return [_training_step(own, device, dtype, batch, quick)], told
     return [_generation(own, device, quick)], told
 
 
@@ -86,4 +89,27 @@ def _generation(own: Any, device: str, quick: bool) -> Ladder:
     my_model = own(MODEL, lambda kata: kata.GPTModel) if is_done(find(MODEL)) else None
     return Generation(
         katas(model, config, generate), katas(my_model or model, config, mine), device=device, quick=quick
+    )
+
+
+def _training_step(own: Any, device: str, dtype: str, batch: int | None, quick: bool) -> Ladder:
+    """The own model learns by the own loss and optimizer where those are green, and else by the reference's."""
+    from dojo.ladder.training_step import Katas, TrainingStep
+
+    model, config, loss, optimizer = classes.reference(MODEL, CONFIG, LOSS, OPTIMIZER)
+    mine = own(MODEL, lambda kata: kata.GPTModel(config.GPTConfig(2, 1, 1, 1, 1, 0.0, False)))
+    katas = None
+    if mine is not None:
+        my_loss = own(LOSS, lambda kata: kata.batch_loss) if is_done(find(LOSS)) else None
+        my_optimizer = own(OPTIMIZER, lambda kata: kata.AdamW) if is_done(find(OPTIMIZER)) else None
+        learns = (my_loss or loss).batch_loss, (my_optimizer or optimizer).AdamW
+        katas = Katas(mine.GPTModel, config.GPTConfig, *learns)
+    on_gpu = device.startswith("cuda")
+    return TrainingStep(
+        Katas(model.GPTModel, config.GPTConfig, loss.batch_loss, optimizer.AdamW),
+        katas,
+        device=device,
+        dtype=dtype,
+        drop_rate=0.1 if on_gpu else 0.0,  # on a CPU the fused kernel knows no dropout
+        batches=[batch] if batch else [1] if quick and not on_gpu else [1, 4, 16] if on_gpu else [1, 4],
     )

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dojo.ladder.generation_rungs import Generate, LikeNanoGPT, cached, last_position, speculative
+from dojo.ladder.generation_rungs import Generate, cached, last_position, speculative
 from dojo.ladder.ladder import YOURS, Bar, Ladder, NotRight, Variant
+from dojo.ladder.like_nanogpt import LikeNanoGPT
 from dojo.ladder.measuring import Step
 
 PLAIN, LAST, CACHED, NANO = "no cache (plain)", "last position only", "KV cache", "like nanoGPT"
@@ -62,7 +63,8 @@ class Generation(Ladder):
         return lambda ids: generate(model, ids, problem.new, self.model_sizes["context_length"])
 
     def like_nano(self, problem: "Prompt") -> Callable[[Tensor], Tensor]:
-        return self.rung(self.reference, lambda model, *how: LikeNanoGPT(model).generate(*how), problem)
+        heads = self.model_sizes["n_heads"]
+        return self.rung(self.reference, lambda model, *how: LikeNanoGPT(model, heads).generate(*how), problem)
 
     def problem(self, size: int) -> "Prompt":
         with torch.random.fork_rng():

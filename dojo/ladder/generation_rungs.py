@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 Generate = Callable[[Any, Tensor, int, int], Tensor]
@@ -100,36 +100,3 @@ def _embedded(model: Any, ids: Tensor, start: int) -> Tensor:
 def _head(model: Any, x: Tensor) -> Tensor:
     """The token that is scored highest at each position."""
     return model.out_head(model.final_norm(x)).argmax(dim=-1)  # (1, tokens)
-
-
-class LikeNanoGPT(nn.Module):
-    """A plain fast GPT: one product for queries, keys and values, PyTorch's norm, GELU and fused attention."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        self.joined = [
-            torch.cat([layer.weight for layer in (block.att.W_query, block.att.W_key, block.att.W_value)])
-            for block in model.trf_blocks
-        ]
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """The scores of the last position."""
-        x, heads = _embedded(self.model, ids, 0), self.model.heads
-        for block, weight in zip(self.model.trf_blocks, self.joined, strict=True):
-            parts = functional.linear(_norm(block.norm1, x), weight).chunk(3, dim=-1)
-            queries, keys, values = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
-            mixed = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-            x = x + block.att.out_proj(mixed.transpose(1, 2).flatten(2))
-            wide, _, narrow = block.ff.layers
-            x = x + narrow(functional.gelu(wide(_norm(block.norm2, x)), approximate="tanh"))
-        return self.model.out_head(_norm(self.model.final_norm, x[:, -1:]))
-
-    def generate(self, ids: Tensor, new: int, context_length: int) -> Tensor:
-        for _ in range(new):
-            ids = torch.cat([ids, self(ids[:, -context_length:]).argmax(dim=-1)], dim=1)
-        return ids
-
-
-def _norm(norm: Any, x: Tensor) -> Tensor:
-    return functional.layer_norm(x, x.shape[-1:], norm.scale, norm.shift, 1e-5)

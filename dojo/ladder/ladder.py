@@ -1,7 +1,7 @@
 """The frame that all ladders share: every rung at every size is checked, then timed in turn, and its memory measured.
 
 A ladder says what its sizes are, what is computed at a size, which rungs there are and what is right. What would not
-fit into half of the free memory, or would take too long, is left out with the number that says why.
+fit into half of the free memory, or would take too long, is left out, and the number that decided it is shown.
 """
 
 import math
@@ -21,7 +21,7 @@ YOURS = "yours"
 
 
 class NotRight(Exception):
-    """A rung does not give what is right. Says what differs, and by how much."""
+    """A rung does not give what is right. The message says what differs, and by how much."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Cell:
 
 @dataclass
 class Climb:
-    """What came of a ladder."""
+    """The results of a ladder."""
 
     name: str
     shape: str

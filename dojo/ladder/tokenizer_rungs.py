@@ -102,7 +102,7 @@ def trained_in_rust(text: str, vocab_size: int) -> list[bytes]:
 
 
 def encoder_in_rust(vocab: Mapping[int, bytes], merges: Sequence[tuple[bytes, bytes]]) -> Callable[[str], list[int]]:
-    """The encoder of `tokenizers` with a vocabulary of ours."""
+    """The encoder of `tokenizers` with our vocabulary."""
     from tokenizers import Tokenizer
     from tokenizers.models import BPE
     from tokenizers.pre_tokenizers import ByteLevel

@@ -95,7 +95,7 @@ def _standing(kata: Kata, stub: str, core: Sequence[str], further: Sequence[str]
 
 
 def next_of(found: list[Standing]) -> Standing | None:
-    """The kata to go on with; None when all are green.
+    """The kata to continue with; None when all are green.
 
     Of those under way it is the file that was saved last, those first that differ from their last verdict. Or else it
     is the first kata that is not started, those of the short route first.
@@ -142,7 +142,9 @@ def _facts(chosen: tuple[Kata, ...]) -> dict[Kata, Facts]:
     for kata in chosen:
         stamp = _stamp(kata.solution)
         match known.get(kata.address):
-            case {"stamp": was, "stub": str(stub), "core": list(core), "further": list(further)} if was == stamp:
+            case {"stamp": was, "stub": str(stub), "core": list(core), "further": list(further)} if (
+                was == stamp and all(isinstance(slug, str) for slug in (*core, *further))
+            ):
                 found[kata] = stub, core, further
             case _:
                 found[kata], changed = _derive(kata), True

@@ -31,7 +31,7 @@ PLACES = ("*", "*/*", "*/*/backups")  # below .dojo/, where such a thing may lie
 
 
 class CannotSave(DojoError):
-    """The folder is read-only, the disk is full, or something else stands in the way. Says what, and where."""
+    """The folder is read-only, the disk is full, or something else prevents writing. The message says which."""
 
 
 class Damaged(DojoError):

@@ -70,7 +70,7 @@ def see(speaker: Speaker, prompt: str) -> Seen:
 def attention(att: Any, x: Tensor, heads: int) -> Tensor:
     """How much each head of a multi-head attention takes from each token: (heads, tokens, tokens).
 
-    Computed anew from its W_query and W_key, for a learner's class need not give its weights away.
+    Computed again from its W_query and W_key, because a learner's class need not return its weights.
     """
     tokens = x.shape[1]
     queries, keys = (

@@ -189,7 +189,7 @@ def key_of(node: ast.AST) -> ast.AST | None:
 
 
 def bound_names(tree: ast.Module) -> set[str]:
-    """The names that a file binds by a def, a class, or an assignment that is no alias of something imported."""
+    """The names that a file binds by a def, a class, or an assignment that is not an alias of something imported."""
     source, found = Source(tree), set[str]()
     for node in _statements(tree.body):
         match node:

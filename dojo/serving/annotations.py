@@ -50,7 +50,7 @@ def check(module: ModuleType) -> None:
 
 
 def forget_classes() -> None:
-    """Let beartype forget the annotations it has read: it knows them by their text, and a kata that is loaded anew
+    """Let beartype forget the annotations it has read: it knows them by their text, and a kata that is loaded again
     has other classes of the same names. Decorating a class that it takes for a redefined one makes it forget."""
     from beartype import beartype
 
@@ -103,7 +103,7 @@ def fit(what: str, value: Any, hint: Any, axes: dict[str, Any]) -> None:
 
     try:
         fits = is_bearable(value, hint, conf=BeartypeConf(is_pep484_tower=True))
-    except Exception:  # an annotation that a learner wrote and beartype cannot read is no fault of the value
+    except Exception:  # an annotation that a learner wrote and beartype cannot read is not a fault of the value
         return
     if not fits:
         raise Mismatch(what, told_value(value), told_hint(hint, axes), value)

@@ -66,7 +66,7 @@ class Use(NamedTuple):
 
 
 class NotAllowed(ImportError):
-    """A kata, or a file of the learner's that it imports, does what it may not do."""
+    """A kata, or a learner's file that it imports, does what it may not do."""
 
     def __init__(self, uses: list[Use], file: str):
         super().__init__("; ".join(f"line {line} {verb} {name}, which is not allowed" for verb, name, line in uses))
@@ -74,7 +74,7 @@ class NotAllowed(ImportError):
 
 
 def refuse_what_is_not_allowed(address: str, source: str) -> None:
-    """Raise NotAllowed if a kata, or a file of the learner's that it imports, does what it may not do.
+    """Raise NotAllowed if a kata, or a learner's file that it imports, does what it may not do.
 
     Raises NotRegular for such a file that is a link or a pipe, and RecursionError for a source nested too deeply.
     """

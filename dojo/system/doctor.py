@@ -154,7 +154,7 @@ def torch() -> Iterator[Finding]:
 
 
 def asked(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """What came of Python with these words, in a process of its own. Raises subprocess.TimeoutExpired."""
+    """The result of Python with these arguments, in a process of its own. Raises subprocess.TimeoutExpired."""
     more |= {"capture_output": True, "stdin": subprocess.DEVNULL, "timeout": IMPORT_SECONDS}
     return subprocess.run([sys.executable, *words], text=True, encoding="utf-8", errors="replace", **more)
 
@@ -192,7 +192,7 @@ def why_pytest_fails(variables: dict[str, str]) -> str:
 def clone() -> Iterator[Finding]:
     """Which clone this dojo belongs to, which one the `dojo` command runs, and where you are."""
     if not (ROOT / "katas" / "curriculum.toml").exists():
-        seen = f"this dojo lies in {ROOT}, without katas"
+        seen = f"this dojo is in {ROOT}, without katas"
         yield Finding("clone", WRONG, seen, INSTALL, "in the folder that holds katas/")
         return
     here = next((f for f in (Path.cwd(), *Path.cwd().parents) if (f / "katas" / "curriculum.toml").exists()), None)
@@ -268,7 +268,7 @@ def git() -> Iterator[Finding]:
     """Whether the tests and the reference are as they were delivered."""
     program = shutil.which("git")
     if program is None or not (ROOT / ".git").exists():
-        why = "git is not installed" if program is None else "this folder is no git clone"
+        why = "git is not installed" if program is None else "this folder is not a git clone"
         yield Finding("git", NOTE, f"{why}: whether tests/ and solutions/ are untouched is not known")
         return
     words = [program, "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", "tests", "solutions"]

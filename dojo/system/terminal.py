@@ -1,6 +1,7 @@
 """What dojo prints: coloured on a terminal, plain in a pipe, and never an error because of a reader or an encoding."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -35,6 +36,7 @@ GLYPHS = {
 WITHIN_A_NUMBER = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")  # the space of 10 000
 HELD = "\u00a0"  # a space at which no line ends
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # all but the tab and the line feed
+LOST = (errno.EBADF, errno.EFBIG, errno.EIO, errno.ENOSPC)  # what a write fails with when nothing can be written
 STYLES = {
     "complete": "bold green",
     "green": "green",
@@ -69,6 +71,10 @@ def say(*parts: Part, to_stderr: bool = False, end: str = "\n") -> None:
         if end != "\n":
             stream.flush()
     except BrokenPipeError:
+        reader_gone(stream)
+    except OSError:
+        if not to_stderr:
+            raise
         reader_gone(stream)
 
 
@@ -161,7 +167,7 @@ def interactive() -> bool:
 
 @contextlib.contextmanager
 def resized(hear: Callable[[], None]) -> Iterator[None]:
-    """Within, `hear` is called when the terminal gets another size, where the system says so."""
+    """Within it, `hear` is called when the size of the terminal changes, on systems that report this."""
     if not hasattr(signal, "SIGWINCH"):
         yield
         return
@@ -190,11 +196,33 @@ def working(on: str) -> Iterator[None]:
 
 
 def prepare() -> None:
-    """Make the streams fit to print what a kata may contain, in any encoding."""
+    """Make the streams fit to print what a kata may contain, in any encoding; one that is closed is there again."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                setattr(sys, name, _in_place_of(number))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     _console.cache_clear()
+
+
+def unwritable(error: OSError) -> str:
+    """Why output takes nothing, in words, and empty for any other error. The rest of it goes nowhere then."""
+    if error.filename is not None or error.errno not in LOST:
+        return ""
+    reader_gone(sys.stdout)
+    return f"the output cannot be written: {'closed' if error.errno == errno.EBADF else error.strerror}"
+
+
+def _in_place_of(number: int) -> IO[str]:
+    """A stream for a closed one of 0, 1, 2: another file would get its number, and with it what is printed.
+
+    Input is at its end, output fails, and nobody misses errors.
+    """
+    handle = os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+    os.set_inheritable(handle, True)
+    return open(handle, "w" if number else "r", encoding="utf-8", closefd=False)
 
 
 def reader_gone(stream: IO[str]) -> None:

@@ -24,7 +24,7 @@ def draw(
     figure = Figure(figsize=(8, 4.5), facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel="step", ylabel=f"loss, nats a {unit}", facecolor=PAPER)
-    # A name may hold anything: dollars are no formula, and half a character cannot be written.
+    # A name may hold anything: dollars do not make a formula, and half a character cannot be written.
     axes.set_title(terminal.harmless(title), fontsize=10, color=INK, parse_math=False)
     axes.grid(color=GRID, linewidth=0.5)
     learned = smoothed(history["losses"])

@@ -1,14 +1,12 @@
 """PyTorch's fused attention in the place of a model's own, where both give the same."""
 
-from types import MethodType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 from dojo.ladder.attention_gate import check, truth
 from dojo.ladder.attention_rungs import Size, WeightSplit, deal
+from dojo.ladder.fused_attention import fuse_blocks
 from dojo.train import pieces
 from dojo.train.settings import Settings
 
@@ -27,8 +25,7 @@ def fuse(model: Any, settings: Settings, device: str) -> str:
     heads = settings.n_heads
     if why := why_not(model, heads, settings.emb_dim // heads, settings.context_length):
         return why
-    for block in model.trf_blocks:
-        block.att.forward = MethodType(_Forward(heads, settings.drop_rate), block.att)
+    fuse_blocks(model, heads, settings.drop_rate)
     return ""
 
 
@@ -40,7 +37,7 @@ def why_not(model: Any, heads: int, head_dim: int, tokens: int) -> str:
     """
     kind = pieces.module(MULTIHEAD).MultiHeadAttention
     if not all(type(block.att) is kind for block in model.trf_blocks):
-        return "a block has another attention than that of attention/multihead"
+        return "the attention of a block is not that of attention/multihead"
     size = Size(heads, head_dim, tokens)
     weights = deal(size, "cpu", torch.float32)
     try:
@@ -49,21 +46,3 @@ def why_not(model: Any, heads: int, head_dim: int, tokens: int) -> str:
     except Exception as error:  # a learner's own code may fail in any way
         return f"{error}"
     return ""
-
-
-class _Forward:
-    """What is called in the place of an attention's forward."""
-
-    def __init__(self, heads: int, drop_rate: float) -> None:
-        self.heads, self.drop_rate = heads, drop_rate
-
-    def __call__(self, att: nn.Module, x: Tensor) -> Tensor:
-        layers: Any = att
-        queries, keys, values = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (layers.W_query, layers.W_key, layers.W_value)
-        )  # (batch, heads, tokens, head_dim)
-        dropped = self.drop_rate if att.training else 0.0
-        mixed = functional.scaled_dot_product_attention(queries, keys, values, dropout_p=dropped, is_causal=True)
-        joined: Tensor = layers.out_proj(mixed.transpose(1, 2).flatten(2))
-        return joined

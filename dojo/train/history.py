@@ -10,7 +10,7 @@ History = dict[str, list[float]]
 
 
 def begun(step: int = 0) -> History:
-    """That of a run that stands at a step, with nothing known of what was before."""
+    """The history of a run at a step, when the losses before it are not known."""
     return {name: [] for name in LISTS} | {LOSSES: [math.nan] * step}
 
 
@@ -20,7 +20,7 @@ def until(kept: dict[str, Any], step: int) -> History:
     if not all(isinstance(one, list) and all(type(number) in (int, float) for number in one) for one in lists):
         raise ValueError("it does not hold lists of numbers")
     if len({len(kept[name]) for name in LISTS}) > 1 or kept["steps"] != sorted(kept["steps"]):
-        raise ValueError("its lists do not fit each other")
+        raise ValueError("its lists do not match")
     if len(kept[LOSSES]) < step:
         raise ValueError(f"it ends before step {step}")
     evaluations = sum(one <= step for one in kept["steps"])

@@ -34,4 +34,16 @@ NEEDED_TO_RESUME = {
     "pretraining/optimizer": ("state-dict",),
     "pretraining/training": ("undisturbed", "resumed", "rewound"),
 }
+NEEDED_ON_A_GPU = {"gpt/model": ("device",)}
+NEEDED_FOR_WEIGHTS = {"pretraining/gpt2_weights": ("prefix", "lm-head", "missing", "shapes")}
 END_OF_TEXT = "<|endoftext|>"
+
+
+def needed(device: str, resumed: bool = False, weights: bool = False) -> dict[str, tuple[str, ...]]:
+    """The further clauses that a command calls for, by the address of the kata."""
+    return (
+        NEEDED
+        | (NEEDED_TO_RESUME if resumed else {})
+        | (NEEDED_ON_A_GPU if device != "cpu" else {})
+        | (NEEDED_FOR_WEIGHTS if weights else {})
+    )

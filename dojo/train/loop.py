@@ -59,7 +59,7 @@ class Loop:
         self.between_remarks = EVALUATIONS // remarks
 
     def run(self) -> bool:
-        """Train from where the session stands to the end of the run. The result is whether the end was reached.
+        """Train from the session's current step to the end of the run. The result is whether the end was reached.
 
         It is False where somebody asked to stop, after a save. Raises CannotSave, and DojoError where it has diverged.
         """
@@ -73,7 +73,7 @@ class Loop:
             self.narrator.stopped(len(session.history["losses"]), session.total, session.run.again)
             return False
         except store.CannotSave as error:
-            raise store.CannotSave(f"{error}; `{session.run.again}` goes on from the last save") from None
+            raise store.CannotSave(f"{error}; `{session.run.again}` continues from the last save") from None
         finally:
             self.narrator.end()
         if session.team.leads:
@@ -128,7 +128,7 @@ class Loop:
         session, rate = self.session, self.session.teaching.learning_rate
         if session.team.leads:
             session.run.note_more(diverged={"step": step, "rate": rate})
-        again = f"`{session.run.again} --learning-rate {rate / 10:g}` goes on from step {session.last_save}"
+        again = f"`{session.run.again} --learning-rate {rate / 10:g}` continues from step {session.last_save}"
         return DojoError(f"{seen} at step {step}: the run has diverged. {again} with a smaller rate.")
 
     def _evaluated(self, step: int, history: Any) -> None:

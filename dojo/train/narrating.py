@@ -5,6 +5,7 @@ from typing import Any
 
 from dojo.system import terminal
 from dojo.train.slowness import in_words
+from dojo.train.speaking import BROKEN
 
 
 class Narrator:
@@ -107,7 +108,11 @@ def sample_lines(text: str) -> list[str]:
     """A sample, wrapped and set off, without its empty lines and with no sign that could upset a terminal."""
     width = min(terminal.columns() - 1, 100)
     parts = [part for part in terminal.harmless(text).split("\n") if part.strip()]
-    return [line for part in parts for line in terminal.wrapped(part, width, "  | ", "  | ")]
+    lines = [line for part in parts for line in terminal.wrapped(part, width, "  | ", "  | ")]
+    if BROKEN in text:
+        told = f"({BROKEN} is a byte that is no character by itself: a token of one byte was drawn alone)"
+        lines += terminal.wrapped(told, width, "  ", "  ")
+    return lines
 
 
 def narrator(leads: bool) -> Any:

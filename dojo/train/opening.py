@@ -9,7 +9,7 @@ from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.system import terminal
 from dojo.train import pieces, slowness, tokens
-from dojo.train.ingredients import KATAS, NEEDED, NEEDED_TO_RESUME
+from dojo.train.ingredients import KATAS, needed
 from dojo.train.pieces import Pieces
 from dojo.train.runs import Run
 from dojo.train.session import Session, seconds_per_step
@@ -20,13 +20,12 @@ LABEL = 12  # columns
 COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
 
 
-def chosen_pieces(solutions: bool, katas: Iterable[str] = KATAS, resumed: bool = False) -> Pieces:
+def chosen_pieces(solutions: bool, device: str, katas: Iterable[str] = KATAS, resumed: bool = False) -> Pieces:
     """The pieces of a run, told and served."""
     if solutions:
         chosen = pieces.reference(katas)
     else:
-        needed = NEEDED | NEEDED_TO_RESUME if resumed else NEEDED
-        chosen = pieces.own_where_green(katas, _say_testing, needed)
+        chosen = pieces.own_where_green(katas, _say_testing, needed(device, resumed))
         tell(chosen)
     chosen.serve()
     return chosen
@@ -48,20 +47,26 @@ def tell(chosen: Pieces) -> None:
         name = curriculum.short(kata)
         terminal.say((f"yours is not right: {name}", "bold red"), f", {why}; the reference stands in for it.")
         terminal.say("  next: ", (f"dojo test {name}", "bold cyan"))
+    tell_lacking(chosen)
+
+
+def tell_lacking(chosen: Pieces, to_stderr: bool = False) -> None:
+    """Which green ones the reference stands in for, because what is asked for needs further clauses of them."""
     for kata, slugs in chosen.lacking.items():
         name, clauses = curriculum.short(kata), " and ".join(slugs)
         terminal.say(
-            (f"yours is green: {name}", "bold"), f", but this run needs {clauses} of its further clauses, ", end=""
+            (f"yours is green: {name}", "bold"),
+            f", but this run needs {clauses} of its further clauses, so the reference stands in for it.",
+            to_stderr=to_stderr,
         )
-        terminal.say("so the reference stands in for it.")
-        terminal.say("  next: ", (f"dojo test {name} --further", "bold cyan"))
+        terminal.say("  next: ", (f"dojo test {name} --further", "bold cyan"), to_stderr=to_stderr)
 
 
 def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
     """Which of the pieces that a run was begun with are others now."""
     hashes = chosen.hashes()
     if changed := [address for address, was in begun_with.items() if hashes.get(address) != was]:
-        told = f"changed since it was begun: {', '.join(changed)}. It may end elsewhere than it would have."
+        told = f"changed since the run began: {', '.join(changed)}. Its result may be another than without the change."
         terminal.say((told, "yellow"))
 
 
@@ -128,9 +133,9 @@ def tell_model(session: Session, about: str) -> None:
         )
     row("model", f"{numbers:,} parameters: {about}")
     if session.unfused == "":
-        row("attention", "PyTorch's fused kernel computes it, for speed: the one served here gives the same, checked")
+        row("attention", "PyTorch's fused kernel, for speed; it was checked that it gives the same as the model's own")
     elif session.unfused:
-        row("attention", f"as it is served here, and not PyTorch's fused kernel: {session.unfused}")
+        row("attention", f"the model's own, and not PyTorch's fused kernel: {session.unfused}")
     if session.lost:
         row("", session.lost)
     with terminal.working("timing a step ..."):

@@ -38,7 +38,7 @@ def slow_pieces(run: Run, settings: Settings, config: Mapping[str, Any], rooms: 
 def _times(
     run: Run, settings: Settings, config: Mapping[str, Any], rooms: Mapping[str, str], others: Mapping[str, str]
 ) -> float:
-    """How many times as long a step is from some rooms as from others."""
+    """The time of a step with the katas of some rooms, divided by that with the katas of others."""
     steps = {name: Step(_step(run, settings, config, {**of})) for name, of in (("own", rooms), ("other", others))}
     rounds = in_turn(steps, "cpu", BUDGET)
     return median(rounds["own"]) / median(rounds["other"])

@@ -80,9 +80,9 @@ def own_where_green(
 ) -> Pieces:
     """The learner's katas where they are green; what was edited since its last verdict is tested now.
 
-    `telling` hears of each kata before it is tested. `further` has the further clauses that are needed, by address: a
-    kata that lacks one is not taken. Katas that are not named, on which an own one may build, are borrowed as well
-    where they are not green.
+    `telling` is called with each kata before it is tested. `further` has the further clauses that are needed, by
+    address: a kata that lacks one is not taken. Katas that are not named, on which an own one may build, are borrowed
+    as well where they are not green.
     """
     needed, pieces = set(addresses), Pieces()
     for one in standings():
@@ -93,7 +93,8 @@ def own_where_green(
                 state = DONE if test(kata).outcome == GREEN else STARTED
             if state == STARTED:
                 why = reason(kata)
-        lacks = lacking(kata, further.get(kata.address, ())) if state in FINISHED else []
+        asked = further.get(kata.address, ()) if state in FINISHED and kata.address in needed else ()
+        lacks = lacking(kata, asked)
         if state not in FINISHED or lacks:
             pieces.rooms[kata.address] = SOLUTIONS
         if kata.address not in needed:
@@ -130,7 +131,7 @@ def reason(kata: Kata) -> str:
     """Why a kata is not green, in a few words."""
     now = standing(kata)
     if now.held == now.core:
-        return "its tests came to no verdict"
+        return "its tests gave no verdict"
     return f"{now.core - now.held} of {now.core} clauses do not hold"
 
 

@@ -1,4 +1,4 @@
-"""Where a run lives: .dojo/runs/NAME/, with all that it takes to go on with it, to speak with it and to show it."""
+"""Where a run lives: .dojo/runs/NAME/, with everything needed to continue it, to generate with it and to show it."""
 
 import contextlib
 import os
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def again(self) -> str:
-        """The command that takes it up."""
+        """The command that continues it."""
         return f"{self._command} --resume"
 
     @property
@@ -100,7 +100,7 @@ class Run:
     @property
     def otherwise(self) -> str:
         """What to do where a run is of no more use."""
-        return f"Choose another run, or begin anew with `{self._command}`."
+        return f"Choose another run, or start again with `{self._command}`."
 
     def unusable(self, path: Path, why: str) -> DojoError:
         """What to raise where one of its files cannot be used, and nothing but another run helps."""
@@ -169,17 +169,17 @@ def latest(name: str = "", kinds: Collection[str] = (TRAIN,), first: str = "dojo
     Raises a UsageProblem that says which there are, or how to have one first; DojoError where none can be read.
     """
     if os.path.lexists(RUNS) and not RUNS.is_dir():
-        raise DojoError(f"{store.shown(RUNS)} is no folder: move it away, and begin with `{first}`.")
+        raise DojoError(f"{store.shown(RUNS)} is not a folder: move it away, and begin with `{first}`.")
     found = sorted(RUNS.glob("*/run.json"), key=lambda path: path.parent.stat().st_mtime)
     wrong = {path.parent.name: why for path in found if (why := _unreadable(path.parent.name))}
     names = [path.parent.name for path in found if Run(path.parent.name).kind in kinds]
     if name and (RUNS / name).is_file():
-        raise DojoError(f"{store.shown(RUNS / name)} is no folder of a run: move it away, and begin with `{first}`.")
+        raise DojoError(f"{store.shown(RUNS / name)} is not a folder of a run: move it away, and begin with `{first}`.")
     damage = wrong.get(name, "") if name or names else next(iter(wrong.values()), "")
     if damage:
-        raise DojoError(f"{damage}. Choose another run, or begin anew with `{first}`.")
+        raise DojoError(f"{damage}. Choose another run, or start again with `{first}`.")
     if not names:
-        raise UsageProblem(f"there is no run to go on with: begin with `{first}`.")
+        raise UsageProblem(f"there is no run to continue: begin with `{first}`.")
     if name and name not in names:
         others = ", ".join(reversed(names))
         raise UsageProblem(f"there is no run '{name}', only {others}. To have another, begin with `{first}`.")

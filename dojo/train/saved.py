@@ -33,15 +33,15 @@ def of_run(run: Run, device: str) -> Speaker:
 def load(run: Run, model: nn.Module) -> None:
     """Give a model the weights in the checkpoint of a run. Raises DojoError where there are none, or others."""
     if not os.path.lexists(run.checkpoint):
-        raise DojoError(f"{run.name} has no checkpoint: `{run.again}` goes on with it.")
+        raise DojoError(f"{run.name} has no checkpoint: `{run.again}` continues it.")
     try:
-        model.load_state_dict(tensors(run))
+        model.load_state_dict(tensors(run, model))
     except RuntimeError as error:
         raise run.unloadable(f"does not fit the model: {why(error)}") from None
 
 
-def tensors(run: Run) -> dict[str, torch.Tensor]:
-    """The tensors of the model in the checkpoint of a run. Raises DojoError where it cannot be read."""
+def tensors(run: Run, model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a model in the checkpoint of a run. Raises DojoError where it cannot be read, or is damaged."""
     from safetensors import SafetensorError
 
     try:
@@ -52,8 +52,8 @@ def tensors(run: Run) -> dict[str, torch.Tensor]:
         raise run.unloadable(f"cannot be read: {why(error)}") from None
     if not found:
         raise run.unloadable("holds no model")
-    for name, one in found.items():
-        if not torch.isfinite(one).all():
+    for name, _ in model.named_parameters():  # a mask that is saved as well may hold -inf
+        if name in found and not torch.isfinite(found[name]).all():
             raise run.unloadable(f"is damaged: not every number of {name} is finite")
     return found
 
@@ -64,7 +64,7 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
     check_regular(checkpoint)
     with safe_open(checkpoint, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118, it is no dict
+        names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118, it is not a dict
         return {name.removeprefix("model."): file.get_tensor(name) for name in names}
 
 

@@ -68,7 +68,7 @@ class Session:
         return Share(self.held_out, Team(), self.device)
 
     def seen(self, model: nn.Module) -> nn.Module:
-        """A model as it computes here: in bfloat16 on a GPU of NVIDIA's."""
+        """A model as it computes here: in bfloat16 on CUDA."""
         return Autocast(model, self.device) if self.device.type == "cuda" else model
 
     def take_up(self) -> "Session":
@@ -76,7 +76,7 @@ class Session:
         if self.team.leads:
             self.run.sweep()
         if os.path.lexists(self.run.checkpoint):
-            saved.tensors(self.run)
+            saved.tensors(self.run, self.model)
             load = pieces.module("pretraining/checkpoint").load_checkpoint
             try:
                 self.start = self.last_save = load(
@@ -130,7 +130,7 @@ class Session:
 
 
 def open_session(run: Run, settings: Settings, config: dict[str, Any], device: str, team: Team) -> Session:
-    """Build the model, the optimizer and the loaders of a run that learns a text, and take it up where it stands."""
+    """Build the model, the optimizer and the loaders of a run that learns a text, as of its last checkpoint."""
     learned, held_out = tokens.read(run, config["vocab_size"])
     seed(settings.seed)
     gpt = pieces.module("gpt/model")

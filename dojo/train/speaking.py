@@ -13,7 +13,8 @@ from dojo.train.ingredients import END_OF_TEXT
 
 LONGEST_CHARACTER = 4  # bytes, and so tokens at most, that one character takes
 SAMPLE_TOKENS, SEED = 48, 123
-BROKEN = "\ufffd"  # what bytes that are no character decode to
+COLDEST = 1e-4  # at a lower temperature the likeliest token is as good as certain
+BROKEN = "\ufffd"  # what bytes decode to that are not a character
 
 
 @dataclass
@@ -42,7 +43,12 @@ class Speaker:
         seeds = random.Random(seed)
         end = self.tokenizer.encode(END_OF_TEXT)[0]
         most = None if top_k is None else min(top_k, end + 1)
-        how: dict[str, Any] = {"temperature": temperature, "top_k": most, "top_p": top_p}
+        # Very low temperatures are a further clause of sampling.
+        how: dict[str, Any] = {
+            "temperature": temperature if temperature >= COLDEST else 0.0,
+            "top_k": most,
+            "top_p": top_p,
+        }
         ids, only = self._begin(prompt)
         row = torch.tensor([ids], device=device)
         said: list[int] = []

@@ -7,7 +7,7 @@ from typing import Any, Self, get_origin
 
 LARGEST = 2**63 - 1  # a seed that torch takes, and a number of anything else that no machine reaches
 MAY_BE_ZERO = ("seed", "weight_decay", "drop_rate", "trainable_blocks")
-SHARES = ("drop_rate", "held_out")  # at most 1
+SHARES = ("drop_rate", "held_out")  # below 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def _fits(name: str, value: object) -> bool:
     match value:
         case int() | float():
             least = value >= 0 if name in MAY_BE_ZERO else value > 0
-            return math.isfinite(value) and least and (name not in SHARES or value <= 1) and value <= LARGEST
+            return math.isfinite(value) and least and (name not in SHARES or value < 1) and value <= LARGEST
         case tuple():
             return all(isinstance(one, str) for one in value)
     return True

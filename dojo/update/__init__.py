@@ -1,3 +1,3 @@
 """Bring a release into a learner's clone without touching what the learner wrote."""
 
-__all__ = ["git", "merge", "origin", "plan"]
+__all__ = ["git", "journal", "merge", "origin", "plan"]

@@ -7,6 +7,8 @@ from pathlib import Path
 from dojo import ROOT
 from dojo.errors import DojoError
 
+MARK = "DOJO_UPDATE"  # in the environment of a git: the process that started it
+
 
 class GitError(DojoError):
     """git is missing, or did not do what it was told. Says what, in git's own words where there are any."""
@@ -20,7 +22,7 @@ def git(*words: str, folder: Path = ROOT, check: bool = True) -> str:
 def git_bytes(*words: str, folder: Path = ROOT, check: bool = True) -> bytes:
     """What a git command prints, to the byte."""
     # A question for a password or an editor would wait for an answer that nobody sees.
-    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "LC_ALL": "C"}
+    quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "LC_ALL": "C", MARK: str(os.getpid())}
     own = {
         name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     }

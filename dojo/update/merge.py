@@ -2,7 +2,7 @@
 
 Definitions are matched by name. A definition that is not written becomes the new stub; one that is written gets the new
 docstring and keeps its body, exactly. What the learner added stays where it is. Before a result is given back it
-is checked that nothing of the learner's was lost; where that cannot be shown, the file is left alone.
+is checked that nothing that the learner wrote was lost; where that cannot be shown, the file is left alone.
 """
 
 import ast
@@ -22,7 +22,7 @@ Key = tuple[str, str, int]  # what kind of statement, its name, and which of sev
 
 
 class CannotMerge(Exception):
-    """A file that Python cannot read, or whose parts would not all survive. Says why."""
+    """A file that Python cannot read, or whose parts would not all survive. The message says why."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ def merged(mine: str, old: str, new: str) -> Merged:
 
 
 def is_written(function: Definition) -> bool:
-    """Whether a function has a body of its own, and not what a stub has."""
+    """Whether a function has its own body, and not that of a stub."""
     match _body(function):
         case [ast.Raise(exc=ast.Name(id="NotImplementedError") | ast.Call(func=ast.Name(id="NotImplementedError")))]:
             return False
@@ -211,7 +211,7 @@ class _Merge:
             self.notes.append(f"{name} is no longer asked for; yours stays")
 
     def is_begun(self, own: Definition) -> bool:
-        """Whether there is anything of the learner's in a function, be it a comment."""
+        """Whether there is anything that the learner wrote in a function, even a comment."""
         body, _ = self.body_of(own, _colon(self.lines, own))
         return is_written(own) or any(line.strip().startswith("#") for line in body)
 
@@ -308,7 +308,7 @@ def _from_bytes(line: str, start: int, end: int | None = None) -> str:
 
 
 def _check(mine: str, result: str) -> None:
-    """Refuse a result in which anything of the learner's is missing or changed."""
+    """Refuse a result in which anything that the learner wrote is missing or changed."""
     try:
         lost = Counter(_own(ast.parse(mine))) - Counter(_own(ast.parse(result)))
     except SyntaxError as error:

@@ -11,7 +11,7 @@ HOSTED = re.compile(r"(?:\w+://)?(?:[^@/]+@)?([^/:@]+\.[^/:@]+)(?::\d+)?[/:](.+?
 def advice() -> str:
     """What to type in the clone of a copy that does not know the original; empty where nothing is missing.
 
-    An origin that is no address of a host, such as a folder, may be anything: nothing is said about it.
+    An origin that is not an address of a host, such as a folder, may be anything: nothing is said about it.
     """
     original = packages.repository()
     remotes = git("remote").split()

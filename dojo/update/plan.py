@@ -1,11 +1,12 @@
 """Bring a release into a learner's clone: everything new comes, and no body that is written is touched.
 
 The release is merged in a work tree of its own. Only when that has worked does the clone move, in one step of git, and
-files with changes that are not committed are set aside before it and written again after it. What stands in the way is
-found before anything is changed.
+files with changes that are not committed are set aside before it and written again after it. What prevents the update
+is found before anything is changed.
 """
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from dojo.catalog.stubs import NotStubbable, stub_of
 from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.system import packages
+from dojo.update import journal
 from dojo.update.git import GitError, file_at, git, paths, succeeds
+from dojo.update.journal import Journal
 from dojo.update.merge import CannotMerge, merged
 
 NEW, FRESH, KEPT, GONE = "new", "fresh", "kept", "gone"
@@ -26,7 +29,7 @@ UTF_8 = ("utf-8", "surrogateescape")  # a file of a learner's comes out to the b
 
 
 class CannotUpdate(DojoError):
-    """Something stands in the way, and nothing was changed. Says what, and what to do."""
+    """Something prevents the update, and nothing was changed. The message says what it is and what to do."""
 
 
 class StoppedHalfway(DojoError):
@@ -93,14 +96,14 @@ def fetch(release: str) -> None:
         try:
             git("fetch", "--tags", "--quiet", name)
         except GitError as error:
-            raise CannotUpdate(f"{name} cannot be asked what is new. {error}") from None
+            raise CannotUpdate(f"{name} could not be asked for releases. {error}") from None
 
 
 def prepare(release: str) -> Plan:
     """Work out an update without changing anything of the clone. Raises CannotUpdate."""
     commit = _commit(release)
     if git("rev-parse", "--show-prefix").strip():
-        raise CannotUpdate(f"{ROOT} lies inside another git repository and is no clone of its own.")
+        raise CannotUpdate(f"{ROOT} lies inside another git repository and is not a clone of its own.")
     for state in ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD"):
         if succeeds("rev-parse", "-q", "--verify", state):
             raise CannotUpdate("git is in the middle of something here: `git status` says what. End that first.")
@@ -108,7 +111,7 @@ def prepare(release: str) -> Plan:
     if not base:
         raise CannotUpdate(
             f"{release} and this clone have no history in common. After a clone that was cut short, "
-            "`git fetch --unshallow` brings the rest; else clone the release anew, and there "
+            "`git fetch --unshallow` brings the rest; otherwise clone the release again, and there "
             "`dojo update --from FOLDER-OF-THIS-CLONE` brings over what you wrote."
         )
     head = git("rev-parse", "HEAD").strip()
@@ -122,41 +125,51 @@ def prepare(release: str) -> Plan:
 
 
 def apply(plan: Plan) -> None:
-    """Move the clone. Whatever happens, no file of the learner's is lost.
+    """Move the clone. Whatever happens, no file of the learner is lost.
 
     Raises CannotUpdate where everything is as it was before, and StoppedHalfway where it is not.
     """
+    entry = Journal(plan.update.before, plan.commit, plan.dirty, plan.written)
     try:
         for path, content in plan.dirty.items():
             store.keep(path.removeprefix("katas/").removesuffix(".py"), content)
+        before = _state()
+        journal.begin(entry)
     except store.CannotSave as error:
         raise CannotUpdate(f"{error}.") from None
-    before = _state()
+    except journal.NotEnded as error:
+        raise CannotUpdate(str(error)) from None
+    failure: Exception | None = None
+    complete = False
     try:
-        if plan.update.before != plan.update.after:
-            _move(plan)
-        _write(plan.written)
-    except (GitError, store.CannotSave) as error:
-        if _state() == before:
-            raise CannotUpdate(str(error)) from None
-        raise StoppedHalfway(
-            f"{error} The update stopped before its end: `git status` shows what it has changed. "
-            "Your files are kept: `dojo reset --undo KATA` brings one back."
-        ) from None
+        _move(plan)
+    except GitError as error:
+        failure = error
+    finally:
+        try:
+            left = journal.end(entry, os.getpid())
+            # git moves HEAD last: what it reports after that, a failed hook say, leaves the move complete.
+            complete = not left and git("rev-parse", "HEAD").strip() == plan.commit
+        except (GitError, store.CannotSave) as error:
+            failure = failure or error
+    if complete:
+        return
+    if _state() == before:
+        with contextlib.suppress(store.CannotSave):
+            store.forget("", journal.NAME)
+        raise CannotUpdate(str(failure)) from None
+    raise StoppedHalfway(
+        f"{failure} The update stopped before its end: `git status` shows what it has changed. "
+        "Your files are kept: `dojo reset --undo KATA` brings one back."
+    ) from None
 
 
 def _move(plan: Plan) -> None:
-    """Move the clone to the commit. Where that fails, files with changes are put back. Raises GitError."""
-    try:
+    """Move the clone to the commit; what is not committed of the learner's makes way. Raises GitError."""
+    if plan.update.before != plan.update.after:
         if plan.dirty:
             git("checkout", "-q", "HEAD", "--", *plan.dirty)
         git("merge", "-q", "--ff-only", plan.commit)
-    except BaseException as error:
-        # git moves HEAD last: what it reports after that, a failed hook say, leaves the move complete.
-        moved = git("rev-parse", "HEAD", check=False).strip() == plan.commit
-        _write(plan.written if moved else plan.dirty)
-        if not (moved and isinstance(error, GitError)):
-            raise
 
 
 def _state() -> str:
@@ -165,9 +178,9 @@ def _state() -> str:
 
 
 def from_folder(other: Path) -> list[Change]:
-    """Bring the bodies of another copy of this repository, an older one say, into the stubs here."""
+    """Copy the function bodies of another copy of this repository, such as an older one, into the stubs here."""
     if not (other / "katas" / "curriculum.toml").is_file():
-        raise CannotUpdate(f"{other} is no copy of this repository: it has no katas/curriculum.toml.")
+        raise CannotUpdate(f"{other} is not a copy of this repository: it has no katas/curriculum.toml.")
     changes = []
     for kata in katas():
         theirs, reference = other / _in_git(kata.stub), other / _in_git(kata.solution)
@@ -198,7 +211,7 @@ def _plan(base: str, head: str, after: str, release: str) -> Plan:
     own_files = {path for path in dirty if _is_kata(path)}
     if blocked := sorted((dirty - own_files) & changed):
         raise CannotUpdate(
-            f"{_some(blocked)} changed here and in the release. Only files in katas/ are brought together: "
+            f"{_some(blocked)} changed here and in the release. Only files in katas/ are merged: "
             f"`git stash` puts your changes aside, `git stash pop` brings them back afterwards."
         )
     if blocked := sorted(untracked & added):
@@ -240,7 +253,7 @@ def _bring(path: str, base: str, release: str, own: str | None) -> tuple[Change 
         if old is None:
             return None, own
         untouched = own.strip() == old.strip()
-        note = [] if untouched else ["it is no kata any more; your file stays"]
+        note = [] if untouched else ["it is no longer a kata; your file stays"]
         return Change(address, GONE, not untouched, note), own
     try:
         result = merged(own, old or new, new)
@@ -263,8 +276,7 @@ def _merged_commit(base: str, release: str, name: str) -> str:
             _join(path, base, release, folder)
         if conflicts := sorted(paths("diff", "-z", "--name-only", "--diff-filter=U", folder=folder)):
             raise CannotUpdate(
-                f"{_some(conflicts)} changed in your commits and in the release. "
-                f"Bring them together by hand: git merge {name}"
+                f"{_some(conflicts)} changed in your commits and in the release. Merge them by hand: git merge {name}"
             )
         git(*who, "-c", "commit.gpgsign=false", "commit", "-q", "--no-verify", "-m", f"Update to {name}", folder=folder)
         return git("rev-parse", "HEAD", folder=folder).strip()
@@ -286,8 +298,15 @@ def _join(path: str, base: str, release: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _work_tree() -> Iterator[Path]:
-    """A work tree beside the clone, at its HEAD, that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="dojo-update-"))
+    """A work tree in .dojo/, at the HEAD of the clone, that is gone afterwards, also where this process is killed."""
+    head = git("rev-parse", "HEAD").strip()
+    try:
+        journal.begin(Journal(head, head, {}, {}))
+    except store.CannotSave as error:
+        raise CannotUpdate(f"{error}.") from None
+    except journal.NotEnded as error:
+        raise CannotUpdate(str(error)) from None
+    folder = Path(tempfile.mkdtemp(prefix=f".update.{os.getpid()}.", suffix=".tmp", dir=store.FOLDER))
     try:
         git("worktree", "add", "-q", "--detach", str(folder / "clone"), "HEAD")
         yield folder / "clone"
@@ -295,6 +314,8 @@ def _work_tree() -> Iterator[Path]:
         git("worktree", "remove", "--force", str(folder / "clone"), check=False)
         shutil.rmtree(folder, ignore_errors=True)
         git("worktree", "prune", check=False)
+        with contextlib.suppress(store.CannotSave):
+            store.forget("", journal.NAME)
 
 
 def _new_tests(changed: set[str], known: set[str]) -> list[Change]:
@@ -353,12 +374,6 @@ def _in_git(path: Path) -> str:
 
 def _text(path: Path) -> str:
     return path.read_bytes().decode(*UTF_8)
-
-
-def _write(files: dict[str, bytes]) -> None:
-    for path, content in files.items():
-        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-        store.replace(ROOT / path, content)
 
 
 def _some(found: list[str]) -> str:

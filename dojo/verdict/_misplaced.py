@@ -23,7 +23,7 @@ def missing_name(address: str, name: str) -> list[str]:
 
 
 def line_of_empty(address: str, what: str) -> int:
-    """The line of a function of the learner's whose body is nothing but `pass` or `...`; 0 where it has code.
+    """The line of a learner's function whose body is nothing but `pass` or `...`; 0 where it has code.
 
     what: "the result of Gate.forward".
     """

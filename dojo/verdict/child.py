@@ -16,11 +16,11 @@ from typing import NoReturn, TextIO
 
 import pytest
 
+from dojo.verdict import processes
 from dojo.verdict.explain import NobodyThere
 
 LARGEST_FILE = 1 << 29  # 512 MB: what a test prints lies in a file that the parent cannot see on every system
 GRACE = 5
-SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 DUMPS: list[TextIO] = []
 
 
@@ -67,14 +67,6 @@ def refuse(call: str) -> Callable[..., NoReturn]:
     return wait
 
 
-def end_with_the_parent() -> None:
-    """On Linux, be killed when the parent dies, even if that was killed itself."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
     """Let what waits for a person fail at once: nobody sees its question."""
@@ -89,7 +81,7 @@ pytest_unconfigure = _wake_the_parent
 
 
 if "KATA_STACK" in os.environ:
-    end_with_the_parent()
+    processes.end_with_the_parent()
     # Taken out of the environment: what the tests start in turn shall not write into the same file.
     dump_when_asked(os.environ.pop("KATA_STACK"))
     if deadline := os.environ.pop("KATA_DEADLINE"):

@@ -19,7 +19,7 @@ SKIPPERS = ("skip", "skipif", "importorskip")
 class Request:
     """What to test: a kata, with some prerequisites from the reference, or the reference itself.
 
-    instead: a file that is tested in the place of the learner's. tiers: CORE alone, FURTHER for everything, or OFFER,
+    instead: a file that is tested in place of the learner's. tiers: CORE alone, FURTHER for everything, or OFFER,
     the further clauses after a core that passed. clause: the one to test, of either tier; empty for all.
     """
 

@@ -5,7 +5,7 @@ which the known mistakes differ. Each part is run with the learner's code and co
 known mistake give. What counts is where the learner differs from the reference; a part that ends in an error, or is nan
 everywhere, proves nothing.
 
-A failure tells only mistakes that fail the very test that failed (the kata's reach file, which `dojo.check mistakes
+A failure names only mistakes that fail the same test (the kata's reach file, which `dojo.check mistakes
 --write` writes), so that nothing is blamed for what it does not do.
 """
 
@@ -41,7 +41,8 @@ class Named:
     """The known mistakes that a learner's results look like.
 
     whole: the one that explains every part on which the learner differs from the reference, if there is one; else
-    parts: those that alone explain some part, in the order of the probe. mixed: whether together they explain all.
+    parts: those that alone explain some part, in the order of the probe. mixed: whether there are two, they explain all
+    together, and neither would change what is as the reference has it.
     """
 
     whole: str = ""
@@ -89,7 +90,7 @@ def grouped(theirs: Mapping[str, Parts]) -> dict[str, list[tuple[Any, list[str]]
 def identified(address: str, mine: Parts, groups: Groups) -> Named:
     """The mistakes that explain what was seen: all of it, or else what was seen of the core, if that is wrong.
 
-    Somebody who wrote the book's class with one mistake lacks what is further, too, and that is no second mistake.
+    Somebody who wrote the book's class with one mistake lacks what is further, too, and that is not a second mistake.
     """
     core, breaks = core_clauses(address), {name: mistake["breaks"] for name, mistake in mistakes_of(address).items()}
     about_core = {
@@ -119,7 +120,9 @@ def named(mine: Parts, groups: Groups) -> Named:
         return Named(best)
     alone = {part: agree[part][0] for part in differs if len(agree[part]) == 1}
     found = tuple(dict.fromkeys(alone.values()))
-    return Named("", found, len(found) == 2 and all(set(found) & set(agree[part]) for part in differs))
+    explained = all(set(found) & set(agree[part]) for part in differs)
+    right = [names for part, names in agree.items() if part not in differs]
+    return Named("", found, len(found) == 2 and explained and all(set(found) <= set(names) for names in right))
 
 
 def _closest(whole: set[str], agree: Mapping[str, Sequence[str]]) -> str:
@@ -139,13 +142,13 @@ def _names_that_give(result: Any, groups: Sequence[tuple[Any, Sequence[str]]]) -
 
 
 def sentences(address: str, test: str, found: Named) -> list[str]:
-    """What is said below a failed test: only of mistakes that fail this very test."""
+    """What is said below a failed test: only of mistakes that fail this very test, and of one that is mixed with it."""
     says = {name: mistake["says"] for name, mistake in mistakes_of(address).items()}
     if found.whole:
         return [WHOLE.format(says[found.whole])] if fails(address, found.whole, test) else []
     here = [name for name in found.parts if fails(address, name, test)]
-    if found.mixed and len(here) == 2:
-        return [MIXED.format(*(says[name] for name in here))]
+    if found.mixed and here:
+        return [MIXED.format(*(says[name] for name in dict.fromkeys([*here, *found.parts])))]
     return [PART.format(says[name]) for name in here[:1]]
 
 

@@ -115,6 +115,9 @@ def _unavailable(failure: Failure) -> Explanation | None:
     if error.address != failure.address:
         return _prerequisite(error.address, f"cannot be loaded: {first_line(error.cause or error)}")
     test = f"dojo test {failure.name}"
+    if error.cause and (wrong := wrong_byte(failure.address)):
+        line, what, advice = wrong
+        return Explanation(UNUSABLE, f"{failure.file}:{line} is not text: {what}", (advice,), next=test)
     match error.cause:
         case None:
             headline, *details = misplaced(failure.address) or missing_name(failure.address, error.name)
@@ -226,9 +229,6 @@ def _own_line(frames: Sequence[Frame]) -> dict[str, Any]:
 def _syntax_error(failure: Failure, error: SyntaxError) -> Explanation:
     """File, line and a caret, as Python shows them."""
     test = f"dojo test {failure.name}"
-    if wrong := wrong_byte(failure.address):
-        line, what, advice = wrong
-        return Explanation(UNUSABLE, f"{failure.file}:{line} is not text: {what}", (advice,), next=test)
     if error.lineno is None:
         return Explanation(UNUSABLE, f"{failure.file} is not valid Python: {error.msg}", next=test)
     code: tuple[str, ...] = ()

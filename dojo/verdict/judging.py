@@ -118,7 +118,7 @@ def place(evidence: Evidence) -> list[str]:
         spent = f", {seconds:.0f} s of them in this test" if evidence.ended.over and seconds >= 1 else ""
         lines = [f"It was in {record.started}{spent}."]
     else:
-        lines = ["It had not begun with the tests: it was loading files."]
+        lines = ["The tests had not begun: files were being loaded."]
     _, dumped, below = (evidence.stack or evidence.output).rpartition("Current thread")
     frames = re.findall(r'File "([^"]+)", line (\d+),? in (\S+)', below)
     for file, line, function in frames if dumped else reversed(frames):  # a traceback runs the other way

@@ -1,5 +1,6 @@
 """Remember a verdict, and how long a learner took from the first test of their own code to green."""
 
+import math
 import time
 
 from dojo.catalog.curriculum import Kata
@@ -27,7 +28,7 @@ def remember(verdict: Verdict) -> None:
 def own_time(kata: Kata) -> float | None:
     """Seconds from the first test to the first green; None before that, or where it was green at once."""
     match store.read(kata.address, TIME):
-        case {"begun": float(begun), "green": float(green)} if green > begun:
+        case {"begun": float(begun), "green": float(green)} if begun < green < math.inf:
             return green - begun
     return None
 

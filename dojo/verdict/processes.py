@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import psutil
 
+SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 SET_CHILD_SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
 ROUNDS = 10_000  # tries to end processes that make others meanwhile
+PARENT = "KATA_PARENT"
 NAMELESS = ("/memfd:", "/dev/shm/")  # how the links begin of open files that lie in memory
 
 _ours: set[int] = set()  # the runs' own processes that have not been ended yet
@@ -30,6 +32,20 @@ def started(start: Callable[[], "subprocess.Popen[bytes]"]) -> "subprocess.Popen
         process = start()
         _ours.add(process.pid)
     return process
+
+
+def with_parent() -> dict[str, str]:
+    """What a child's environment says, so that it can tell whether its parent is still there."""
+    return {PARENT: str(os.getpid())}
+
+
+def end_with_the_parent() -> None:
+    """On Linux, be killed when the parent dies, even if that was killed itself, or has been already."""
+    parent = os.environ.pop(PARENT, "")
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+        if parent and os.getppid() != int(parent):
+            os._exit(0)
 
 
 def of_run(pid: int) -> "list[psutil.Process]":

@@ -124,6 +124,7 @@ def failures(found: Verdict, width: int, verbose: bool) -> list[Line]:
         lines += [[INDENT * 2, _printable(line)] for text in test.printed for line in text.splitlines()]
     if rest and not verbose:
         lines += _others([test for test, _ in rest], width)
+        lines += [] if names_of(found, rest[0][0]) else named_after(found, width)
     outside = [test for test in found.failures if test.explanation is None]  # not in any test's own code
     return [*lines, *([_printable(test.why)] for test in outside[:1])]
 
@@ -176,7 +177,7 @@ def count(found: Verdict, width: int) -> list[Line]:
     """The outcome, how many clauses hold, how long it took, and what to do next."""
     held = [mark == PASSED for mark in found.wanted.values()]
     word, style = {GREEN: ("green", "bold green"), RED: ("red", "bold red")}.get(
-        found.outcome, ("no verdict", "bold yellow")
+        found.outcome, ("no verdict", "bold magenta")
     )
     text = f"   {sum(held)} of {len(held)} clauses   {found.seconds:.1f} s"
     following = next_command(found)
@@ -209,7 +210,7 @@ def further(found: Verdict) -> list[Line]:
     if found.complete:
         return [[(f"complete: all {total} further clauses hold, too.", "green")]]
     if found.complete is None:
-        return [[("further: no verdict", "yellow"), "   ", (f"dojo test {name} --further", "cyan"), " tells why"]]
+        return [[("further: no verdict", "magenta"), "   ", (f"dojo test {name} --further", "cyan"), " tells why"]]
     text, command = f"further: {held} of {total} hold", f"dojo test {name} --further"
     return [[text, " " * max(35 - len(text), 3), (command, "cyan"), " shows the rest"]]
 

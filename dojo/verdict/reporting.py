@@ -61,7 +61,7 @@ def is_left_out(error: BaseException) -> bool:
 
 
 def is_recorded(config: pytest.Config) -> bool:
-    """Whether `dojo` runs this process: then the record carries the diagnosis, after the last test."""
+    """Whether `dojo` runs this process. If so, the diagnosis is part of the record, after the last test."""
     return config.pluginmanager.has_plugin("dojo.verdict.recording")
 
 

@@ -76,7 +76,7 @@ class Verdict:
 
 
 class Watcher:
-    """Hears of a run while it goes on. Override what is of use."""
+    """Is notified while a run goes on. Override the methods that you need."""
 
     def counted(self, done: int, of: int) -> None:
         """So many tests of how many have their outcome."""

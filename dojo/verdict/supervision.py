@@ -109,6 +109,7 @@ def prepare(request: Request, limits: Limits, waits: bool = False) -> Prepared:
         variables = environment(
             COLUMNS=str(terminal.columns() - 1),
             KATA_RECORD=str(folder / "record"),
+            **processes.with_parent(),
             KATA_STACK=str(folder / "stack"),
             KATA_DEADLINE="" if waits else str(time.time() + limits.seconds),
             # What tests write goes to the run's own folder, and ends with it.

@@ -7,15 +7,16 @@ import sys
 
 from dojo import ROOT
 from dojo.catalog.curriculum import Kata, find
+from dojo.verdict import processes
 
 
 def start(kata: Kata, rooms: str) -> subprocess.Popen[bytes]:
     """Begin in a process of its own, at low priority; end it by `kill`."""
-    environment = os.environ | {"KATA_ROOMS": rooms, "KATA_CHECKS": "1", "OMP_NUM_THREADS": "1"}
+    more = {"KATA_ROOMS": rooms, "KATA_CHECKS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "dojo.watch.ahead", kata.address],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | more | processes.with_parent(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -25,6 +26,7 @@ def start(kata: Kata, rooms: str) -> subprocess.Popen[bytes]:
 def main(word: str) -> None:
     if hasattr(os, "nice"):
         os.nice(15)
+    processes.end_with_the_parent()
     sys.path.insert(0, str(ROOT))
     from dojo.serving.finder import serve
     from dojo.verdict.diagnosis import prepared

@@ -1,5 +1,6 @@
 """What the screen shows: redrawn at its size on a terminal, or line after line for pipes and screen readers."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,7 +15,10 @@ from dojo.verdict.record import Record
 from dojo.verdict.render import Line
 from dojo.verdict.run import Verdict
 
-KEYS = "n next  h hint  s spec  d diff  l list  c all  x reset  r again  q quit"
+KEYS = "  ".join(
+    key.replace(" ", terminal.HELD)
+    for key in ("n next", "h hint", "s spec", "d diff", "l list", "c all", "x reset", "r again", "q quit")
+)
 
 
 @dataclass
@@ -54,9 +58,12 @@ def lines_of(view: View, width: int) -> list[Line]:
 
 
 def _ended(verdict: Verdict, width: int) -> list[Line]:
-    lines = render.verdict(verdict, f"katas/{verdict.kata.address}.py", width)
+    return [*render.verdict(verdict, f"katas/{verdict.kata.address}.py", width), *_offer(verdict)]
+
+
+def _offer(verdict: Verdict) -> list[Line]:
     offered = verdict.outcome == GREEN and verdict.tiers == OFFER and verdict.complete is not None
-    return [*lines, *(render.further(verdict) if offered else [])]
+    return render.further(verdict) if offered else []
 
 
 def _running(view: View, record: Record, width: int) -> list[Line]:
@@ -79,7 +86,7 @@ def text_of(line: Line) -> str:
 
 
 class Redrawn:
-    """A terminal: one screen, drawn anew at its present size."""
+    """A terminal: one screen, drawn again at its present size."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -116,7 +123,7 @@ class Redrawn:
 
     def _foot(self, view: View, width: int) -> list[Line]:
         text = f"{view.question} [y/n]" if view.question else view.note
-        lines: list[Line] = [[(line, "yellow")] for line in terminal.wrapped(text, width - 1)[:2]] if text else []
+        lines: list[Line] = [[(line, "bold")] for line in terminal.wrapped(text, width - 1)[:2]] if text else []
         return [*lines, *([(line, "dim")] for line in terminal.wrapped(KEYS, width - 1))]
 
     def _drawn(self, lines: Sequence[Line]) -> Any:
@@ -126,30 +133,44 @@ class Redrawn:
 
 
 class Plain:
-    """Line after line: each verdict once, and nothing is ever moved."""
+    """Line after line: each verdict once, what comes to it later below, and nothing is ever moved."""
 
     def __init__(self) -> None:
-        self.told: tuple[object, ...] = ()
+        self.told: tuple[str, ...] = ()
+        self.judged: Verdict | None = None
+        self.later: list[Line] = []  # what was told of it beside the verdict
+        self.keyboard = sys.stdin.isatty()
 
     def __enter__(self) -> "Plain":
+        self._say([[line] for line in self._wrapped(KEYS if self.keyboard else "")])
         return self
 
     def __exit__(self, *about: object) -> None:
         pass
 
     def show(self, view: View) -> None:
-        if view.panel or view.question:
-            self._say(("panel", *view.panel, view.question), [[line] for line in (*view.panel, view.question) if line])
-        elif view.note:
-            self._say(("note", view.note), [[line] for line in terminal.wrapped(view.note, terminal.columns() - 1)])
+        lines = [*view.panel, view.question] if view.panel or view.question else self._wrapped(view.note)
+        if (told := tuple(filter(None, lines))) and told != self.told:
+            self.told = told
+            self._say([[line] for line in told])
 
     def verdict(self, view: View) -> None:
-        if view.verdict is not None:
-            width = min(terminal.columns() - 1, render.WIDEST)
-            self._say(("verdict", view.verdict.source, view.verdict.outcome), [*_ended(view.verdict, width), []])
+        found = view.verdict
+        if found is None:
+            return
+        width = min(terminal.columns() - 1, render.WIDEST)
+        later = [*render.named_after(found, width), *_offer(found)]
+        if found is not self.judged:
+            self._say([*_ended(found, width), []])
+        elif later != self.later:
+            self._say([*later, []])
+        self.judged, self.later = found, later
+        if self.keyboard:
+            self.show(view)
 
-    def _say(self, about: tuple[object, ...], lines: Sequence[Line]) -> None:
-        if about != self.told:
-            self.told = about
-            for line in lines:
-                terminal.say(*line)
+    def _wrapped(self, text: str) -> list[str]:
+        return terminal.wrapped(text, terminal.columns() - 1) if text else []
+
+    def _say(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            terminal.say(*line)

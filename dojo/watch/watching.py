@@ -7,9 +7,11 @@ of a run that was overtaken by a later save is thrown away.
 import contextlib
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -78,7 +80,7 @@ Event = Saved | Progress | Judged | Shown | Key | Resized
 
 
 class Run(Watcher):
-    """One run in a thread of its own, which posts what comes of it."""
+    """One run in a thread of its own, which posts its result."""
 
     def __init__(self, number: int, request: Request, spare: Prepared | None, limits: Limits, post: "Post") -> None:
         self.number, self.request, self.post = number, request, post
@@ -121,6 +123,9 @@ class Post:
                 return self.waiting.get(timeout=0.5)
 
 
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
 class Watch:
     """What is watched now."""
 
@@ -134,13 +139,21 @@ class Watch:
         self.confirmed: tuple[str, ...] = ()  # the command that waits for a yes
         self.seen = ""  # the hash of the kata's file when it was looked at
         self.on = True
+        self.ended_by = 0  # the number of a signal
 
     def loop(self) -> None:
-        """Watch until q, Ctrl-C or the end of the process. No process is left behind."""
+        """Watch until q, Ctrl-C or the end of the process. No process is left behind.
+
+        Raises KeyboardInterrupt or SystemExit, where a signal ended it.
+        """
         stop = threading.Event()
         files = watched(self.post, stop)
         try:
-            with terminal.resized(partial(self.post, Resized())), keys.pressed(lambda name: self.post(Key(name))):
+            with (
+                self._signals_heard(),
+                terminal.resized(partial(self.post, Resized())),
+                keys.pressed(lambda name: self.post(Key(name))),
+            ):
                 self.begin(self.view.kata)
                 while self.on:
                     self.handle(self.post.take())
@@ -151,6 +164,26 @@ class Watch:
             self._drop_spare()
             self._stop_working()
             files.join(2)
+        if self.ended_by == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.ended_by:
+            raise SystemExit(128 + self.ended_by)
+
+    @contextlib.contextmanager
+    def _signals_heard(self) -> Iterator[None]:
+        """Within, a signal ends the loop as q does. An exception could come where it is lost, or where a run begins."""
+
+        def hear(number: int, _frame: object) -> None:
+            self.ended_by, self.on = number, False
+            self.post(Resized())  # an event, so that nobody waits for one
+
+        numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+        before = {number: signal.signal(number, hear) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def handle(self, event: Event) -> None:
         match event:
@@ -177,11 +210,12 @@ class Watch:
             self._drop_spare()
         self.view.panel, self.view.question, self.confirmed, self.view.scrolled = [], "", (), 0
         self.seen, state = hash_of(kata.stub), standing(kata).state
-        if state == MISSING:
+        if state in (MISSING, NOT_STARTED):
             self.view.verdict = None
-            self._tell(f"katas/{kata.address}.py is missing: x writes the stub again.")
+        if state == MISSING:
+            self._tell(f"katas/{kata.address}.py is missing: x or `dojo reset {short(kata)}` writes the stub again.")
         elif state == NOT_STARTED:
-            self._tell(f"katas/{kata.address}.py has no code yet. s shows what to write; save the file to test it.")
+            self._tell(f"katas/{kata.address}.py has no code yet. Save the file to test it.")
         else:
             self._test(kata)
         self._have_spare()
@@ -213,7 +247,7 @@ class Watch:
         self._have_spare()
 
     def _is_new(self, kata: Kata) -> bool:
-        """Whether a kata's content is another one than when it was looked at: an editor may save without a change."""
+        """Whether a kata's content has changed since it was last read: an editor may save without a change."""
         return kata != self.view.kata or self.seen != hash_of(kata.stub)
 
     def _judged(self, verdict: Verdict, ended: bool) -> None:
@@ -258,7 +292,7 @@ class Watch:
             case "d" if standing(self.view.kata).state in FINISHED:
                 self._command("diff", kata)
             case "d":
-                self._ask(f"{kata} is not green. Show the reference all the same?", "diff", kata, "--yes")
+                self._ask(f"{kata} is not green. Show the reference anyway?", "diff", kata, "--yes")
             case "x":
                 self._ask(
                     f"Replace katas/{self.view.kata.address}.py by the stub? Your file is kept.", "reset", kata, "--yes"
@@ -304,7 +338,7 @@ class Watch:
         return Request(kata, unfinished(kata), tiers=OFFER)
 
     def _have_spare(self) -> None:
-        """Have a process wait for the next save. One for other prerequisites than are borrowed now is no use."""
+        """Have a process wait for the next save. One for other prerequisites than are borrowed now is not use."""
         request = self._request(self.view.kata)
         if self.spare and (self.spare.request != request or self.spare.process.poll() is not None):
             self._drop_spare()

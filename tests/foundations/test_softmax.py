@@ -71,7 +71,16 @@ def probe(kata):
             "x afterwards": afterwards,
         }
 
-    log = of(kata.log_softmax)
+    def bounded_log(x, dim):
+        """The logarithms; those of 1e-15 to 1e-6 are all -20, for that is the bound that somebody chose."""
+        seen = kata.log_softmax(x, dim)
+        return seen.where((seen < -36) | (seen > -13.9), -20)
+
+    log = of(kata.log_softmax) | {
+        "large": lambda: bounded_log(torch.tensor([100.0, 0.0, 99.0]), 0),
+        "far apart": lambda: bounded_log(torch.tensor([0.0, 200.0]), 0),
+        "hidden": lambda: bounded_log(hidden_scores()[:2], 1),
+    }
     return of(kata.softmax) | {f"log {part}": case for part, case in log.items()}
 
 

@@ -16,7 +16,7 @@ from katas.gpt.block import TransformerBlock
 from katas.gpt.config import GPTConfig
 from katas.gpt.model import GPTModel, count_parameters
 from tests import laws
-from tests.support import OneDevice, clause, close, dealt, refuses, same
+from tests.support import Moved, clause, close, dealt, refuses, same
 
 IDS = torch.tensor([[3, 0, 10, 3, 7], [1, 1, 5, 2, 9]])  # of a vocabulary of 11
 
@@ -185,7 +185,7 @@ def probe(kata):
 
     def elsewhere():
         model = made()
-        with torch.device("meta"), OneDevice():
+        with Moved(model, IDS):
             return model(IDS)
 
     return {
@@ -433,14 +433,7 @@ def test_ids_may_be_int32():
 
 @clause("device")
 def test_a_call_creates_everything_on_the_device_of_the_ids():
-    model = dealt(GPTModel(sizes()))
-    expected = model(IDS)
-    with torch.device("meta"), OneDevice():
-        try:
-            seen = model(IDS)
-        except RuntimeError as error:
-            pytest.fail(f"the ids are on the CPU, but a tensor was created on torch's default device: {error}")
-    close(seen, expected, "with another default device the logits are others")
+    laws.works_where_it_is_moved(dealt(GPTModel(sizes())), IDS)
 
 
 @clause("pure")

@@ -1,9 +1,11 @@
 """How long a verdict takes, and the commands that run no test, beside `import torch` and a cold pytest in the same run.
 
-Run it by name: pytest -p benchmark -s tests/meta/bench_dojo.py; --quick takes every fifth kata. What it checks are
-ratios, with room for a busy machine; the seconds are only shown.
+Run it by name: pytest -p benchmark -s tests/meta/bench_dojo.py; --quick takes every fifth kata, DOJO_KATAS="softmax
+causal" these, and DOJO_TABLE names a file for the table of the loop. What it checks are ratios, with room for a busy
+machine; the seconds are only shown.
 """
 
+import os
 import queue
 import re
 import signal
@@ -12,10 +14,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from dojo.catalog.curriculum import katas, short
+from dojo.catalog.curriculum import find, katas, short
 from dojo.catalog.mistakes import mistakes_of, wrong_source
 from dojo.catalog.specification import core_clauses
 from tests.meta.scratch import Scratch
@@ -140,10 +143,10 @@ def moments_of(clone, kata):
             continue
         clone.write(file, text)
         run = Lines(clone, "dojo", "test", name)
-        verdict = run.until(VERDICT)
-        seconds[f"dojo test, core, {colour}"] = verdict - run.begun
-        if colour == "red" and (named := run.until(NAMED)):
-            seconds["a diagnosis after the verdict"] = named - verdict
+        if verdict := run.until(VERDICT):
+            seconds[f"dojo test, core, {colour}"] = verdict - run.begun
+            if colour == "red" and (named := run.until(NAMED)):
+                seconds["a diagnosis after the verdict"] = named - verdict
         run.process.wait(120)
         seconds[f"pytest, {colour}"] = timed(pytest_words)
     torch = timed(["-c", "import torch"])
@@ -155,7 +158,8 @@ def moments_of(clone, kata):
         if text is not None:
             begun = time.perf_counter()
             clone.write(file, text)
-            seconds[f"watch: {moment}"] = watch.until(VERDICT) - begun
+            if verdict := watch.until(VERDICT):
+                seconds[f"watch: {moment}"] = verdict - begun
     watch.end()
     clone.write(file, stub)
     return seconds, torch, seconds["pytest, green"]
@@ -170,7 +174,8 @@ def spread(found):
 
 def test_the_loop(request, clone, capsys):
     """The bars of the loop over the katas, as multiples of importing torch and of a cold pytest."""
-    chosen = katas()[:: 5 if request.config.getoption("quick") else 1]
+    names = os.environ.get("DOJO_KATAS", "").split()
+    chosen = [find(name) for name in names] or katas()[:: 5 if request.config.getoption("quick") else 1]
     rows = {moment: ([], []) for moment in MOMENTS}
     torches = []
     for kata in chosen:
@@ -180,15 +185,21 @@ def test_the_loop(request, clone, capsys):
             rows[moment][0].append(spent / torch)
             rows[moment][1].append(spent / cold)
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "pytest"], cwd=clone.root, env=clone.environment(), stdout=subprocess.DEVNULL)
+    if not names:
+        words = [sys.executable, "-m", "pytest"]
+        subprocess.run(words, cwd=clone.root, env=clone.environment(), stdout=subprocess.DEVNULL)
     stubs = (time.perf_counter() - begun) / statistics.median(torches)
+    lines = [f"{len(chosen)} katas, import torch {statistics.median(torches):.2f} s; median and 95th percentile"]
+    lines.append(f"{'':42}{'x import torch':>16}{'x cold pytest':>16}   bar")
+    for moment, bar in MOMENTS.items():
+        cells = ["{:7.2f} {:7.2f}".format(*spread(found)) for found in rows[moment] if found]
+        lines.append(f"{moment:42}{''.join(f'{cell:>16}' for cell in cells):32}   {bar}")
+    if not names:
+        lines.append(f"{'pytest on all stubs':42}{stubs:16.2f}{'':16}   15 s")
+    if table := os.environ.get("DOJO_TABLE"):
+        Path(table).write_text("\n".join([*lines, ""]), encoding="utf-8")
     with capsys.disabled():
-        print(f"\n{len(chosen)} katas, import torch {statistics.median(torches):.2f} s")
-        print(f"{'':42}{'x import torch':>16}{'x cold pytest':>16}   bar")
-        for moment, bar in MOMENTS.items():
-            cells = ["{:7.2f} {:7.2f}".format(*spread(found)) for found in rows[moment] if found]
-            print(f"{moment:42}", *(f"{cell:>15}" for cell in cells), f"  {bar}")
-        print(f"{'pytest on all stubs':42} {stubs:15.2f}{'':18} 15 s")
+        print("", *lines, sep="\n")
     medians = {moment: statistics.median(found) for moment, (found, _) in rows.items() if found}
     assert medians["dojo test, stub"] < 0.5
     assert medians["dojo test, core, green"] < 4

@@ -1,4 +1,4 @@
-"""Wrong versions of a toy kata, one for each thing that befalls a learner, and what each of them is told.
+"""Wrong versions of a toy kata, one for each thing that goes wrong for a learner, and what each of them is told.
 
 The toy is `toys/gate_<case>`: a module that scales each feature. Every case replaces some text of its reference, and
 holds the first failing test's told lines word for word. `{kata}` stands for the kata's address, `{name}` for its name.
@@ -276,6 +276,14 @@ CASES = {
             katas/{kata}.py:1 is not text: the byte 0xff is not UTF-8
               Save it as UTF-8, or delete that byte.
             next: dojo test {name}
+            """,
+    ),
+    "later": Case(
+        source=REFERENCE.encode() + b"# \xe9 and more\n",
+        told=f"""
+            katas/{{kata}}.py:{REFERENCE.count(chr(10)) + 1} is not text: the byte 0xe9 is not UTF-8
+              Save it as UTF-8, or delete that byte.
+            next: dojo test {{name}}
             """,
     ),
     "missing": Case(

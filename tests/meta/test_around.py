@@ -86,21 +86,34 @@ def test_the_editor_hides_the_answers_and_shows_the_tests():
 
 @pytest.mark.parametrize(
     ("named", "here"),
-    [("", True), ("Katas/llm-katas", True), ("katas/llm-katas.git", True), ("learner/llm-katas", False)],
+    [("", None), ("Katas/llm-katas", True), ("katas/llm-katas.git", True), ("learner/llm-katas", False)],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="the runner's shell is bash")
 def test_the_checks_run_only_where_pyproject_names_the_repository(tmp_path, named, here):
-    """A copy that is not a fork, made from a template say, runs the short job that asks and no other."""
-    workflow = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))
-    jobs = workflow["jobs"]
-    asks = jobs.pop("upstream")
-    assert all(job["needs"] == "upstream" and "needs.upstream.outputs.here" in job["if"] for job in jobs.values())
+    """A copy that is not a fork, made from a template say, checks and releases nothing: it asks, and stops."""
+    checks, release = (
+        YAML(typ="safe").load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8"))["jobs"]
+        for name in ("checks", "release")
+    )
+    asks, releases = checks.pop("upstream"), release["release"]
+    assert all(job["needs"] == "upstream" and "needs.upstream.outputs.here" in job["if"] for job in checks.values())
+    steps = releases["steps"]
+    guarded = [step for step in steps[steps.index(asking(releases)) + 1 :] if "run" in step]
+    assert len(guarded) == 2
+    assert {step["if"] for step in guarded} == {"steps.ask.outputs.here == 'true'"}
     text = f'[project.urls]\nRepository = "https://github.com/{named}"\n' if named else "[project]\n"
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
-    environment = {**os.environ, "GITHUB_REPOSITORY": "katas/llm-katas", "GITHUB_OUTPUT": str(tmp_path / "output")}
-    step = next(step["run"] for step in asks["steps"] if step.get("id") == "ask")
-    subprocess.run(["bash", "-e", "-c", step], cwd=tmp_path, env=environment, check=True)
-    assert (tmp_path / "output").read_text(encoding="utf-8") == f"here={'true' if here else 'false'}\n"
+    for job, by_default in ((asks, "true"), (releases, "false")):
+        output = tmp_path / f"output-{by_default}"
+        environment = {**os.environ, "GITHUB_REPOSITORY": "katas/llm-katas", "GITHUB_OUTPUT": str(output)}
+        subprocess.run(["bash", "-e", "-c", asking(job)["run"]], cwd=tmp_path, env=environment, check=True)
+        expected = by_default if here is None else str(here).lower()
+        assert output.read_text(encoding="utf-8") == f"here={expected}\n"
+
+
+def asking(job):
+    """The step of a job that asks whether this repository is the original."""
+    return next(step for step in job["steps"] if step.get("id") == "ask")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +146,14 @@ def test_the_notes_of_a_release_are_those_of_the_changelog(heading, notes):
 def test_a_release_whose_versions_differ_is_refused(capsys):
     assert check_release.main(["v9.9.9"]) == 1
     assert capsys.readouterr().out.startswith("the tag is v9.9.9, and pyproject.toml has the version ")
+
+
+@pytest.mark.parametrize("address", ["https://github.com/katas/llm-katas", ""])
+def test_the_version_of_today_can_be_released_once_the_address_is_set(monkeypatch, capsys, address):
+    monkeypatch.setattr(packages, "repository", lambda: address)
+    code, told = check_release.main([]), capsys.readouterr().out
+    assert (code, told.startswith("### ")) == ((0, True) if address else (1, False))
+    assert bool(address) != ("Repository under [project.urls]" in told)
 
 
 def test_the_schedules_and_answers_of_study_groups_are_those_of_the_curriculum(capsys):

@@ -1,4 +1,4 @@
-"""What `dojo train` makes of katas that hold their core clauses and no further ones."""
+"""What `dojo train` and the commands after it make of katas that hold their core clauses and no further ones."""
 
 from types import SimpleNamespace
 
@@ -7,10 +7,22 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from dojo.catalog import specification
+from dojo.errors import DojoError
+from dojo.finetune import classifier
+from dojo.finetune.recipe import LORA, Recipe
+from dojo.learner import store
+from dojo.look.seeing import see
 from dojo.serving.finder import forget, served
+from dojo.train import runs, saved
+from dojo.train.ingredients import NEEDED, needed
+from dojo.train.loop import Loop
+from dojo.train.narrating import Narrator
 from dojo.train.parallel import Share, Team
 from dojo.train.session import Session, final_loss
 from dojo.train.speaking import Speaker
+from tests.meta.test_book import ADDRESSES, BOOK
+from tests.meta.test_damage import MESSAGES, made, placed  # noqa: F401, made is a fixture
 from tests.meta.test_dojo_train import record, solved, train  # noqa: F401, solved is a fixture
 from tests.meta.test_speaking import Bytes
 
@@ -70,6 +82,15 @@ def generate(
         token_ids = torch.cat([token_ids, chosen[:, None]], dim=1)
     return token_ids
 """
+# What the book's mask and its use become where the mask is added.
+ADDED = {
+    "torch.triu(torch.ones(context_length, context_length), diagonal=1)": (
+        "torch.full((context_length, context_length), -torch.inf).triu(1)"
+    ),
+    "scores.masked_fill_(self.mask.bool()[:num_tokens, :num_tokens], -torch.inf)": (
+        "scores += self.mask[:num_tokens, :num_tokens]"
+    ),
+}
 SOURCES = {"pretraining/loss": LOSS, "pretraining/sampling": SAMPLING}
 
 
@@ -97,6 +118,11 @@ def _core(tmp_path):
     with served(rooms):
         yield
         forget()
+
+
+@pytest.mark.parametrize(("address", "slugs"), needed("cuda", resumed=True, weights=True).items())
+def test_what_a_command_needs_beyond_a_core_is_a_further_clause(address, slugs):
+    assert {*slugs} <= specification.further_clauses(address).keys()
 
 
 @pytest.mark.usefixtures("_core")
@@ -147,3 +173,62 @@ def test_a_model_is_trained_and_speaks(solved):  # noqa: F811
     again = solved.run("dojo", "generate", "The", "--max-tokens", "5", "--seed", "3", "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == again.stdout
+
+
+@pytest.fixture(scope="module")
+def _book(tmp_path_factory):
+    """The book's way, which passes the core, for all that a run does not need more of; the saved mask holds -inf."""
+    rooms = {"*": "solutions"} | {one: f"file:{BOOK / one}.py" for one in ADDRESSES if one not in NEEDED}
+    source = (BOOK / "attention/multihead.py").read_text(encoding="utf-8")
+    for old, new in ADDED.items():
+        assert old in source
+        source = source.replace(old, new)
+    file = tmp_path_factory.mktemp("book") / "multihead.py"
+    file.write_text(source, encoding="utf-8")
+    with served(rooms | {"attention/multihead": f"file:{file}"}):
+        yield
+        forget()
+
+
+@pytest.fixture
+def _runs(_book, made):  # noqa: F811
+    """A model trained with the book's pieces, and a fine-tuning of each kind that has not begun."""
+    patch = placed(made)
+    yield
+    patch.undo()
+
+
+@pytest.mark.usefixtures("_runs")
+def test_a_model_of_the_books_pieces_speaks_and_is_looked_at():
+    speaker = saved.of_run(runs.latest("story"), "cpu")
+    assert not torch.isfinite(speaker.model.trf_blocks[0].att.mask).all()
+    for temperature in (0.0, 1e-40, 0.8):
+        assert [*speaker.speak("a bee ", 5, temperature, top_k=10_000, top_p=0.9, seed=1)]
+    assert see(speaker, "a bee").guess.tokens
+
+
+@pytest.mark.usefixtures("_runs")
+@pytest.mark.parametrize("kind", ["classify", LORA])
+def test_a_model_of_the_books_pieces_is_fine_tuned(kind):
+    run = runs.latest(kind, (kind,), "dojo finetune")
+    recipe = Recipe.of_data(run.about(classifier.check)["recipe"])
+    begun = classifier.classifier(runs.latest("story"), recipe, "cpu")
+    session = classifier.open_session(run, begun, recipe, MESSAGES, MESSAGES)
+    assert Loop(session, Narrator(), 0.0, str).run()
+    if kind == LORA:
+        from safetensors.torch import save
+
+        store.replace(run.adapter, save(begun.adapter()))
+    likely = begun.probabilities("a bee")
+    assert classifier.of_run(run, "cpu").probabilities("a bee") == pytest.approx(likely)
+    assert sum(map(sum, begun.choices(MESSAGES))) == len(MESSAGES)
+
+
+@pytest.mark.usefixtures("_runs")
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [(Recipe(kind=LORA, rank=5), "story is 4 wide"), (Recipe(trainable_blocks=2), "blocks in story is 1")],
+)
+def test_what_does_not_fit_a_model_is_refused_before_a_kata_is_asked(recipe, told):
+    with pytest.raises(DojoError, match=told):
+        classifier.classifier(runs.latest("story"), recipe, "cpu")

@@ -189,7 +189,7 @@ RUN_JSON = {
     "epochs is 1e400": setting("settings", epochs=float("inf")),
     "learning_rate is nan": setting("settings", learning_rate=float("nan")),
     "learning_rate is text": setting("settings", learning_rate="fast"),
-    "drop_rate is 2": setting("settings", drop_rate=2.0),
+    "drop_rate is 1": setting("settings", drop_rate=1.0),
     "held_out is 0": setting("settings", held_out=0.0),
     "seed is too large": setting("settings", seed=2**70),
     "of a later version": setting("settings", rotary=True),
@@ -269,7 +269,7 @@ CHECKPOINT = {
 TOO_MUCH = {"a tensor more": tensors(lambda found, about: found.update({"model.more": torch.zeros(1)}))}
 RESUMED = {
     "no metadata": tensors(lambda found, about: (found, {"format": "pt"})),
-    "metadata is no JSON": tensors(lambda found, about: (found, {"checkpoint": "{"})),
+    "metadata is not JSON": tensors(lambda found, about: (found, {"checkpoint": "{"})),
     "step is text": stated(lambda content: content.update(step="four")),
     "step is negative": stated(lambda content: content.update(step=-1)),
     "step is past the end": stated(lambda content: content.update(step=9999)),
@@ -344,6 +344,9 @@ TUNED = table(
             "targets is numbers": setting("recipe", targets=[1]),
             "of another kind": setting("recipe", kind=LORA),
             "max_length is 0": setting("", max_length=0),
+            "learns is something else": setting("recipe", learns="nothing"),
+            "temperature is 0": setting("", temperature=0.0),
+            "temperature is text": setting("", temperature="hot"),
         },
         (classify,),
     ),
@@ -383,7 +386,7 @@ def test_a_file_in_the_place_of_a_folder_is_told(folder, place):
     path = folder.parents[1] / place
     shutil.rmtree(path)
     path.write_text("in the way", encoding="utf-8")
-    with pytest.raises(DojoError, match=f"{place} is no folder.*: move it away, and begin with `dojo train"):
+    with pytest.raises(DojoError, match=f"{place} is not a folder.*: move it away, and begin with `dojo train"):
         resume("story")
 
 
@@ -434,7 +437,7 @@ def test_a_run_that_diverges_says_so_and_goes_on_with_a_smaller_rate(folder):
         session.model.final_norm.scale.fill_(float("inf"))
     with pytest.raises(DojoError) as caught:
         Loop(session, Narrator(), 0.0, str).run()
-    expected = "at step 1: the run has diverged. `dojo train --resume --learning-rate 0.0002` goes on from step 0"
+    expected = "at step 1: the run has diverged. `dojo train --resume --learning-rate 0.0002` continues from step 0"
     assert expected in str(caught.value)
     run = runs.latest()
     assert run.diverged == "story diverged at step 1, with a learning rate of 0.002"

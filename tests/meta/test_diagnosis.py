@@ -37,6 +37,26 @@ def test_a_mistake_is_named_if_it_explains_all_that_differs(numbers, large, refu
     assert named({"numbers": numbers, "large": large, "refusal": refusal}, grouped(THEIRS)) == expected
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "third", "expected"),
+    [
+        (2, 20, 200, Named("", ("one", "two"), mixed=True)),
+        (2, 20, 100, Named("", ("one", "two"))),  # two would have changed the third as well
+        (2, 20, 999, Named("", ("one", "two"))),  # and something else has
+        (2, 10, 999, Named("", ("one",))),
+        (2, 10, 200, Named("", ("one",))),  # two and three explain the third equally
+    ],
+)
+def test_two_mistakes_are_mixed_only_where_nothing_else_is_seen(first, second, third, expected):
+    theirs = {
+        "": {"first": 1, "second": 10, "third": 100},
+        "one": {"first": 2, "second": 10, "third": 100},
+        "two": {"first": 1, "second": 20, "third": 200},
+        "three": {"first": 3, "second": 10, "third": 200},
+    }
+    assert named({"first": first, "second": second, "third": third}, grouped(theirs)) == expected
+
+
 def test_what_is_further_is_no_second_mistake(monkeypatch):
     breaks = {"doubled": "twice", "doubled-when-small": "twice", "squared": "twice", "never-refused": "refusal"}
     monkeypatch.setattr(diagnosis, "mistakes_of", lambda _: {name: {"breaks": slug} for name, slug in breaks.items()})
@@ -61,11 +81,11 @@ def test_a_failed_test_names_only_mistakes_that_fail_this_very_test(monkeypatch)
     assert said("test_dtype[float64]", "scaled") == [whole]
     assert said("test_dtype[float16]", "scaled") == said("test_past", "scaled") == []
     both = ("scaled", "unmasked")
-    assert said("test_past", "", both, mixed=True) == ["This part looks like what you get when it is unmasked."]
-    reach["unmasked"].append("test_formula")
-    assert said("test_formula", "", both, mixed=True) == [
-        "Two mistakes seem to be mixed: it is scaled; and it is unmasked."
-    ]
+    assert said("test_past", "", both) == ["This part looks like what you get when it is unmasked."]
+    mixed = "Two mistakes seem to be mixed: it is {}; and it is {}."
+    assert said("test_past", "", both, mixed=True) == [mixed.format("unmasked", "scaled")]
+    assert said("test_formula", "", both, mixed=True) == [mixed.format("scaled", "unmasked")]
+    assert said("test_shape", "", both, mixed=True) == [], "neither of them fails it"
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_edited_tests_are_noticed(toys, monkeypatch):
         subprocess.run(["git", "-C", str(toys.root), *words], check=True, capture_output=True)
 
     monkeypatch.setattr(doctor, "ROOT", toys.root)
-    assert next(doctor.git()).seen.startswith("this folder is no git clone")
+    assert next(doctor.git()).seen.startswith("this folder is not a git clone")
     git("init")
     git("add", "tests", "solutions")
     git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-m", "all")

@@ -1,4 +1,4 @@
-"""What a learner reads, word for word, for each thing that can befall a kata; see golden.py for the wrong katas."""
+"""What a learner reads, word for word, for each thing that can go wrong; see golden.py for the wrong katas."""
 
 import json
 import textwrap

@@ -72,9 +72,9 @@ def test_five_reports_are_one_table_by_kata(group):
 
 BROKEN = {
     "it is not JSON": ["", "{", "\x00", "[" * 100_000, "1" * 10_000, '{"schema": NaN'],
-    "it is no report": ["[]", "3", "null", "{}", '{"schema": 1}', '{"katas": []}'],
+    "it is not a report": ["[]", "3", "null", "{}", '{"schema": 1}', '{"katas": []}'],
     "its schema is 'llm-katas/report/9'": [report(schema="llm-katas/report/9")],
-    "`name`, `made` or `katas` is not": [
+    "`name`, `made` or `katas` does not match": [
         report(name=3), report(made="x"), report(made=True), report(made=-1.0), report(made=1e300), report(katas={}),
         report().replace("1.0", "Infinity"), report().replace("1.0", "NaN"),
     ],
@@ -141,4 +141,4 @@ def test_windows_writes_json_in_utf_16_and_an_empty_folder_says_what_to_do(toys)
     toys.path("reports/one.json").unlink()
     ended = toys.run("dojo", "group", "reports")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "no report is there: `dojo report --json > NAME.json` makes one.\n"
+    assert ended.stderr == "there is no report: `dojo report --json > NAME.json` makes one.\n"

@@ -29,8 +29,8 @@ def test_every_hidden_edit_changes_the_text_in_one_place_and_nothing_around_it(k
 @pytest.mark.parametrize(
     ("line", "after", "what"),
     [
-        ("x = (a  +  f(b,'c')) * d", "x = (a  +  f(b,'c')) / d", "an operator, or what stands beside it"),
-        ("x = (a  +  f(b,'c')) * d", "x = (f(b,'c') + a) * d", "an operator, or what stands beside it"),
+        ("x = (a  +  f(b,'c')) * d", "x = (a  +  f(b,'c')) / d", "an operator, or one of its operands"),
+        ("x = (a  +  f(b,'c')) * d", "x = (f(b,'c') + a) * d", "an operator, or one of its operands"),
         ("if a  <  b: x = 1 # why", "if a <= b: x = 1 # why", "a comparison"),
         ("x = f( a, dim = 1 )", "x = f( a, dim = 2 )", "a constant"),
         ("x = ä[ :, : n ]", "x = ä[ :, : ]", "the bounds of a slice"),

@@ -34,10 +34,10 @@ def test_regular_files_of_katas_are_taken(folder):
         ("gpt/block.py", lambda path: path.symlink_to("/etc/passwd"), "gpt/block.py: block.py is a link"),
         ("gpt/block.py", os.mkfifo, "gpt/block.py: block.py is not a regular file"),
         ("gpt/block.py", lambda path: path.write_bytes(b"#" * (2 << 20)), "gpt/block.py: block.py has 2"),
-        ("gpt/Block.py", lambda path: path.write_bytes(b""), "gpt/Block.py is no kata"),
-        ("gpt/__init__.py", lambda path: path.write_bytes(b""), "gpt/__init__.py is no kata"),
-        ("curriculum.toml", lambda path: path.write_bytes(b""), "curriculum.toml is no kata"),
-        ("text", lambda path: path.symlink_to("/"), "text is no kata"),
+        ("gpt/Block.py", lambda path: path.write_bytes(b""), "gpt/Block.py is not a kata"),
+        ("gpt/__init__.py", lambda path: path.write_bytes(b""), "gpt/__init__.py is not a kata"),
+        ("curriculum.toml", lambda path: path.write_bytes(b""), "curriculum.toml is not a kata"),
+        ("text", lambda path: path.symlink_to("/"), "text is not a kata"),
     ],
 )
 def test_anything_else_is_refused_and_not_read(folder, name, make, why):

@@ -1,13 +1,14 @@
 """The ladder of attention: what passes the gate, what is timed and left out, and how it is told."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from dojo.ladder import checks as checking
-from dojo.ladder import classes
+from dojo.ladder import classes, training_step
 from dojo.ladder.attention import BOTH, FORWARD, Attention, lengths_for
 from dojo.ladder.attention_gate import check, truth
 from dojo.ladder.attention_rungs import Fused, FusedMask, FusedProjection, Size, deal, variants
@@ -307,6 +308,21 @@ def test_every_rung_of_generation_passes_and_a_wrong_one_does_not():
     assert states.pop("yours") == (FAILED, "after 0 of 30 tokens it goes on differently")
     assert {state for state, _ in states.values()} == {TIMED}, states
     assert len(states) == 5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_rung_of_a_training_step_passes_and_a_wrong_one_does_not(dtype):
+    model, config, loss, optimizer = classes.reference(
+        "gpt/model", "gpt/config", "pretraining/loss", "pretraining/optimizer"
+    )
+    katas = training_step.Katas(model.GPTModel, config.GPTConfig, loss.batch_loss, optimizer.AdamW)
+    wrong = replace(katas, loss=lambda *how: 2 * loss.batch_loss(*how))
+    sizes = {"vocab_size": 20, "context_length": 8, "emb_dim": 16, "n_heads": 2, "n_layers": 2}
+    ladder = training_step.TrainingStep(katas, wrong, dtype=dtype, batches=[2], drop_rate=0.1, **sizes)
+    states = {cell.variant: (cell.state, cell.why) for cell in climb(ladder, budget=0.01).cells}
+    assert states.pop("yours")[0] == FAILED
+    assert {state for state, _ in states.values()} == {TIMED, SKIPPED}, states
+    assert {name for name, (state, _) in states.items() if state == SKIPPED} == {"fused, compiled", "nanoGPT, compiled"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

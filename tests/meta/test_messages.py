@@ -1,6 +1,5 @@
 """The messages of data/messages.tsv are as their card says, and are read, split and guessed at as promised."""
 
-import math
 import re
 import runpy
 from collections import Counter
@@ -9,7 +8,16 @@ import pytest
 
 from dojo import ROOT
 from dojo.datasets import messages
-from dojo.datasets.messages import UNWANTED, WANTED, Message, OneWordRule, best_one_word_rule, majority_share, words
+from dojo.datasets.messages import (
+    UNWANTED,
+    WANTED,
+    Message,
+    NaiveBayes,
+    OneWordRule,
+    best_one_word_rule,
+    majority_share,
+    words,
+)
 
 FILE = ROOT / "data" / "messages.tsv"
 CARD = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
@@ -43,7 +51,7 @@ def test_the_file_is_a_table_of_plain_english():
 
 def test_messages_are_short_and_clean():
     for message in OURS:
-        assert 20 <= len(message.text) <= 160, message
+        assert 10 <= len(message.text) <= 160, message
         assert message.text == " ".join(message.text.split()), message
         assert not re.search(r"[{}()|]|\.\.|[.!?,] ?[.,]|Example\.", message.text), message
         assert message.text[0].isupper() or message.text[0].isdigit(), message
@@ -61,8 +69,8 @@ def test_names_of_nobody_and_links_to_nowhere():
 def test_kinds_and_labels_are_balanced_as_the_card_says():
     counts = Counter((message.label, message.kind) for message in OURS)
     assert set(counts.values()) == {25}
-    assert Counter(label for label, _ in counts) == {WANTED: 14, UNWANTED: 14}
-    assert len({kind for _, kind in counts}) == 28, "a kind has one label"
+    assert Counter(label for label, _ in counts) == {WANTED: 15, UNWANTED: 15}
+    assert len({kind for _, kind in counts}) == 30, "a kind has one label"
     for label in (WANTED, UNWANTED):
         row = re.search(rf"^\| {label} \| (.*) \| (.*) \|$", CARD, re.MULTILINE)
         kinds = {kind for other, kind in counts if other == label}
@@ -89,25 +97,22 @@ def test_the_card_tells_what_there_is_to_beat():
     assert f"is right for {percent(majority_share(TEST))} of them" in CARD
     told = f"to train with, {rule}, is right for {percent(rule.accuracy(TRAIN))} of those "
     assert f"{told}and for {percent(rule.accuracy(TEST))} of the test" in CARD
-    assert f"naive Bayes does, is right for {percent(naive_bayes())} of the test" in CARD
+    bayes = NaiveBayes(TRAIN).accuracy(TEST)
+    assert f"naive Bayes does, is right for {percent(bayes)} of the test" in CARD
     assert rule.accuracy(TEST) < 0.7
-    assert naive_bayes() > 0.85
+    assert bayes > 0.85
 
 
-def naive_bayes():
-    """The share of the test that the words of all messages to train with have right, when they are counted."""
-    counts = {
-        label: Counter(word for message in TRAIN if message.label == label for word in words(message.text))
-        for label in (WANTED, UNWANTED)
-    }
-    known = {*counts[WANTED], *counts[UNWANTED]}
-    right = 0
-    for message in TEST:
-        odds = [
-            math.log((counts[UNWANTED][word] + 1) / (counts[WANTED][word] + 1)) for word in words(message.text) & known
-        ]
-        right += (math.fsum(odds) > 0) == (message.label == UNWANTED)
-    return right / len(TEST)
+def test_naive_bayes_adds_what_each_known_word_says():
+    bayes = NaiveBayes(some((WANTED, "hello you"), (WANTED, "hello"), (UNWANTED, "buy you"), (UNWANTED, "buy hello")))
+    # buy: log 3/1, hello: log 2/3, you: log 2/2
+    assert [bayes.label(text) for text in ("buy hello", "Hello you", "you", "new")] == [
+        UNWANTED,
+        WANTED,
+        WANTED,
+        WANTED,
+    ]
+    assert bayes.accuracy(some((UNWANTED, "BUY"), (UNWANTED, "hello"))) == 0.5
 
 
 def test_kinds_that_are_held_out_are_the_test_and_nothing_else():
@@ -178,7 +183,7 @@ def test_the_majority():
     assert majority_share(some((WANTED, "a"), (UNWANTED, "b"), (WANTED, "c"))) == 2 / 3
 
 
-@pytest.mark.parametrize("asked", [majority_share, best_one_word_rule, OneWordRule("a", True).accuracy])
+@pytest.mark.parametrize("asked", [majority_share, best_one_word_rule, OneWordRule("a", True).accuracy, NaiveBayes])
 def test_nothing_is_refused(asked):
     with pytest.raises(ValueError, match="there are no messages"):
         asked([])

@@ -112,3 +112,9 @@ def test_a_sample_begins_where_a_paragraph_begins(text, words):
 
 def test_a_sample_is_shown_without_empty_lines_and_signs_that_upset_a_terminal():
     assert sample_lines("one\n\n \ntwo \x1b[31mred") == ["  | one", "  | two \ufffd[31mred"]
+
+
+def test_a_byte_that_is_no_character_is_explained_below_a_sample():
+    lines = sample_lines("sh\ufffd\ufffding")
+    assert lines[0] == "  | sh\ufffd\ufffding"
+    assert " ".join(" ".join(lines[1:]).split()).startswith("(\ufffd is a byte that is no character by itself")

@@ -22,7 +22,7 @@ def clauses_of(tmp_path, monkeypatch):
 
 
 def forget():
-    """Let nothing be remembered of a solution that is written anew."""
+    """Let nothing be remembered of a solution that is written again."""
     for function in vars(specification).values():
         if hasattr(function, "cache_clear"):
             function.cache_clear()

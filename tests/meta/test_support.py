@@ -10,7 +10,7 @@ import torch
 from dojo.catalog.curriculum import katas
 from dojo.serving.finder import served
 from tests import laws
-from tests.support import SCRIPTS, OneDevice, close, dealt, numbers, refuses, same
+from tests.support import SCRIPTS, Moved, close, dealt, numbers, refuses, same
 
 
 def test_numbers_are_the_same_everywhere():
@@ -119,14 +119,18 @@ def test_texts_cover_scripts_and_edges():
 @pytest.mark.parametrize(
     "meet",
     [
-        lambda here, there: there.masked_fill_(here > 0, 0),  # the meta device alone would let this one through
+        lambda here, there: there.masked_fill_(here > 0, 0),
         lambda here, there: there @ here,
         lambda here, there: torch.add(there, other=here),
+        lambda here, there: torch.cat([there, here]),
+        lambda here, there: there + torch.ones(2, 2),
+        lambda here, there: there.cpu() + there,
     ],
 )
 def test_tensors_on_two_devices_may_not_meet(meet):
-    with OneDevice(), pytest.raises(RuntimeError, match="was given tensors on cpu and meta"):
-        meet(torch.ones(2, 2), torch.ones(2, 2, device="meta"))
+    there = torch.ones(2, 2)
+    with Moved(None, there), pytest.raises(RuntimeError, match="was given tensors on two devices"):
+        meet(torch.ones(2, 2), there)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +140,23 @@ def test_tensors_on_two_devices_may_not_meet(meet):
         lambda here, there: there * here[0, 0],
         lambda here, there: here.to(there) + there,
         lambda here, there: there.copy_(here),
+        lambda here, there: there + torch.ones(2, 2, device=there.device),
+        lambda here, there: torch.ones_like(there).tril() + there.T,
     ],
 )
 def test_what_a_gpu_takes_from_elsewhere_may_be_elsewhere(meet):
-    with OneDevice():
-        assert meet(torch.ones(2, 2), torch.ones(2, 2, device="meta")).device.type == "meta"
+    there = torch.ones(2, 2)
+    with Moved(None, there) as device:
+        assert device.has(meet(torch.ones(2, 2), there))
+
+
+def test_a_module_takes_its_parameters_and_buffers_along_and_nothing_else():
+    module = torch.nn.Linear(2, 2)
+    module.register_buffer("mask", torch.ones(2))
+    module.left_behind = torch.ones(2)
+    with Moved(module) as device:
+        assert device.has(module.weight * module.mask)
+        assert not device.has(module.left_behind + 1)
 
 
 def calls_in(module):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dojo import ROOT
-from dojo.datasets import texts
+from dojo.datasets import messages, texts
 from tests import support
 
 
@@ -30,6 +30,17 @@ def test_the_language_reference_is_large_and_tells_which_it_is():
     assert len(reference.text) > 300_000
     assert reference.sha256 == hashlib.sha256(reference.text.encode()).hexdigest()
     assert texts.language_reference() == reference
+
+
+def test_the_quick_text_is_the_story_with_the_messages_to_learn_from_and_no_other():
+    quick = texts.quick()
+    learned, watched, held_out = messages.split(messages.read_messages(ROOT / "data" / "messages.tsv"))
+    parts = quick.text.removesuffix("\n").split("\n\n")
+    assert [part for part in parts if part in {message.text for message in learned}] == [one.text for one in learned]
+    assert not {message.text for message in watched + held_out} & set(parts)
+    story = texts.story().text.strip().split("\n\n")
+    assert len(parts) == len(story) + len(learned)
+    assert quick.sha256 == hashlib.sha256(quick.text.encode()).hexdigest()
 
 
 def test_the_tests_of_katas_get_the_same_texts():

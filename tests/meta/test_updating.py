@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -161,7 +162,7 @@ def test_a_kata_that_is_withdrawn_goes_only_where_nothing_was_written(upstream, 
     commit(learner, "My doubling")
     done = update(learner)
     assert done.returncode == 0, done.stderr
-    assert "it is no kata any more; your file stays" in done.stdout
+    assert "it is no longer a kata; your file stays" in done.stdout
     assert learner.read("katas/toys/doubling.py") == OWN
     assert not learner.path("tests/toys/test_doubling.py").exists()
 
@@ -294,7 +295,7 @@ def test_what_stands_in_the_way_is_said(upstream, learner, case, tmp_path):
         expected = "git remote add upstream"
     elif case == "no answer":
         shutil.rmtree(upstream.path(".git"))
-        expected = "origin cannot be asked what is new."
+        expected = "origin could not be asked for releases."
     elif case == "no git":
         expected = "not a git repository"
         shutil.rmtree(learner.path(".git"))
@@ -327,8 +328,78 @@ def test_without_git_the_bodies_of_another_copy_are_brought_over(upstream, learn
     assert "it is begun here already, and was left alone" in again.stdout
     assert upstream.read("katas/toys/doubling.py") == expected
     assert (
-        "is no copy of this repository" in upstream.run("dojo", "update", "--from", str(learner.root / "katas")).stderr
+        "is not a copy of this repository"
+        in upstream.run("dojo", "update", "--from", str(learner.root / "katas")).stderr
     )
+
+
+# `dojo update` that is killed before its step of this number; 0: while git writes the release's files.
+KILLED = """
+import os, pathlib, subprocess, sys
+at, count = int(sys.argv.pop(1)), 0
+
+def half():
+    pathlib.Path("CHANGELOG.md").write_text("# Changelog\\n\\n- Tripl")
+    pathlib.Path("katas/toys/tripling.py").write_text("")
+    pathlib.Path("katas/toys/doubling.py").unlink()
+    pathlib.Path(".git/index.lock").write_text("")
+    os._exit(9)
+
+def counted(real, is_step):
+    def call(*words, **more):
+        global count
+        if is_step(*words):
+            count += 1
+            if at == 0 and isinstance(words[0], list) and "--ff-only" in words[0]:
+                half()
+            if count == at:
+                os._exit(9)
+        return real(*words, **more)
+    return call
+
+STEPS = {"add", "checkout", "commit", "merge", "rm", "worktree"}
+subprocess.run = counted(subprocess.run, lambda words, **_: words[0] == "git" and bool(STEPS & {*words}))
+os.replace = counted(os.replace, lambda *_: True)
+os.unlink = counted(os.unlink, lambda *_: True)
+sys.argv[1:] = ["update"]
+from dojo.__main__ import main
+main()
+"""
+MORE = OWN.replace("by hand", "on second thought")
+EXPECTED = FRESH.replace("    return number + number", "    # on second thought\n    return 2 * number")
+
+
+def test_an_update_that_is_killed_at_any_step_is_brought_to_an_end_by_the_next_command(upstream, learner, tmp_path):
+    learner.write("katas/toys/doubling.py", OWN)
+    commit(learner, "My doubling")
+    learner.write("katas/toys/doubling.py", MORE)
+    release(upstream)
+    git(learner, "fetch", "-q")
+    killed = Scratch.at(tmp_path / "killed")
+    told, at = set(), 0
+    while True:
+        shutil.copytree(learner.root, killed.root)
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(at)], cwd=killed.root, env=killed.environment(), capture_output=True
+        )
+        if done.returncode != 9:
+            break
+        after = killed.run("dojo", "list")
+        assert after.returncode == 0
+        assert killed.read("katas/toys/doubling.py") in (MORE, EXPECTED), f"step {at}"
+        assert git(killed, "worktree", "list").count("\n") == 1, f"step {at}"
+        left = [path for path in killed.path(".dojo").rglob("*") if path.match("*.tmp") or path.name == "update.json"]
+        assert left == [], f"step {at}"
+        assert set(git(killed, "status", "--porcelain").splitlines()) == {" M katas/toys/doubling.py"}, f"step {at}"
+        told |= set(after.stderr.splitlines())
+        assert update(killed).returncode == 0
+        assert killed.read("katas/toys/doubling.py") == EXPECTED, f"step {at}"
+        git(killed, "merge-base", "--is-ancestor", "origin/main", "HEAD")
+        shutil.rmtree(killed.root)
+        at += 1
+    assert done.returncode == 0, done.stderr
+    assert at > 12
+    assert told == {"an update was stopped: it is finished now.", "an update was stopped: it is undone now."}
 
 
 ORIGINAL = "https://github.com/katas/llm-katas"

@@ -118,7 +118,7 @@ def test_a_wrong_kata_is_red_in_its_clauses(toys):
 
 FIRST = "It was in test_the_double_is_the_sum"
 STOPPED = "stopped after 6 seconds; --time-limit allows more"
-LOADING = "It had not begun with the tests: it was loading files."
+LOADING = "The tests had not begun: files were being loaded."
 YOURS = "your line: katas/toys/doubling.py:4 double  "
 
 

@@ -12,7 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from dojo.catalog.curriculum import find
-from dojo.watch import watching
+from dojo.verdict import render
+from dojo.verdict.command import OFFER
+from dojo.verdict.diagnosis import Named
+from dojo.verdict.explain import WRONG, Explanation
+from dojo.verdict.record import Outcome
+from dojo.verdict.run import Verdict
+from dojo.watch import screen, watching
 
 psutil = pytest.importorskip("psutil")
 PATIENCE = 60.0
@@ -122,6 +128,59 @@ def test_many_saves_in_a_row_end_with_the_last(watch):
     assert watch.end() == []
 
 
+def red(*tests):
+    """A verdict on softmax in which these tests failed, each with its clause, before a mistake was looked for."""
+    outcomes = [
+        Outcome(name, name, slug, "failed", explanation=Explanation(WRONG, f"{slug}: A line.", (f"{slug} is 3",)))
+        for slug, name in tests
+    ]
+    marks = {slug: "failed" for slug, _ in tests}
+    return Verdict(find("softmax"), outcome="red", begun=True, tests=outcomes, clauses=marks)
+
+
+EXAMPLE = ("example", "test_the_example_is_right")
+DIM = ("dim", "test_each_line_is_as_it_would_be_alone")
+NAMED = "Your result is the one you get when the softmax is taken along the last axis"
+
+
+@pytest.mark.parametrize(("tests", "expected"), [([DIM], NAMED), ([EXAMPLE, DIM], f"dim: {NAMED}")])
+def test_a_mistake_that_is_found_later_is_told_once_below_the_verdict(tests, expected, capsys):
+    plain, view = screen.Plain(), screen.View(find("softmax"), verdict=red(*tests))
+    plain.verdict(view)
+    view.verdict.named = Named("always-the-last-axis")
+    for _ in range(2):
+        plain.verdict(view)
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("is 3") == len(tests)
+    assert told.count(NAMED) == told.count(expected) == 1
+    assert told.index("of 9 clauses") < told.index(expected)
+
+
+@pytest.mark.parametrize("tests", [[DIM], [DIM, EXAMPLE], [EXAMPLE, DIM]])
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_mistake_that_is_found_later_comes_to_the_redrawn_verdict(tests, width):
+    view = screen.View(find("softmax"), verdict=red(*tests))
+    before = [screen.text_of(line) for line in screen.lines_of(view, width)]
+    view.verdict.named = Named("always-the-last-axis")
+    after = [screen.text_of(line) for line in screen.lines_of(view, width)]
+    assert NAMED in " ".join(" ".join(after).split())
+    assert [line for line in after if line in before] == before, "what was shown is still shown, in its order"
+    assert max(map(len, after)) <= width
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
+def test_a_signal_is_heard_where_an_exception_would_be_lost(monkeypatch):
+    class Lost:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(watching, "Run", lambda *_: None)
+    monkeypatch.setattr(watching.Watch, "_have_spare", lambda self: None)
+    with pytest.raises(SystemExit) as ended:
+        watching.Watch(find("softmax"), SimpleNamespace(show=lambda view: Lost() and None)).loop()
+    assert ended.value.code == 128 + signal.SIGTERM
+
+
 def test_a_file_that_is_gone_and_comes_back(watch):
     watch.scratch.path("katas/toys/doubling.py").unlink()
     watch.until("doubling.py is missing")
@@ -135,6 +194,33 @@ def test_a_change_of_the_tests_asks_for_a_new_verdict(watch):
     tests = watch.scratch.read("tests/toys/test_doubling.py")
     watch.scratch.write("tests/toys/test_doubling.py", tests.replace("% 2 == 0", "% 2 == 1"))
     watch.until("^red   1 of 2 clauses")
+
+
+def test_a_stub_that_comes_back_keeps_no_verdict(monkeypatch):
+    """git has switched to a branch on which nothing is written yet."""
+    monkeypatch.setattr(watching.Watch, "_have_spare", lambda self: None)
+    monkeypatch.setattr(watching, "standing", lambda kata: SimpleNamespace(state="not started"))
+    watch = watching.Watch(find("softmax"), SimpleNamespace(show=lambda view: None))
+    watch.view.verdict = red(DIM)
+    watch.begin(watch.view.kata)
+    assert watch.view.verdict is None
+    assert "no code yet" in watch.view.note
+
+
+@pytest.mark.parametrize("outcome", ["green", "red", "none"])
+def test_every_colour_can_be_read_on_white_and_on_black(outcome):
+    verdict = red(EXAMPLE, DIM)
+    verdict.outcome, verdict.complete, verdict.tiers = outcome, None, OFFER
+    view = screen.View(verdict.kata, "A note.", verdict=verdict)
+    drawn = [*screen.lines_of(view, 80), *render.further(verdict), *screen.Redrawn()._foot(view, 80)]
+    styles = {word for line in drawn for part in line if not isinstance(part, str) for word in part[1].split()}
+    assert styles <= {"bold", "dim", "red", "green", "cyan", "magenta"}
+
+
+def test_a_key_and_its_word_stay_in_one_line():
+    lines = [screen.text_of(line) for line in screen.Redrawn()._foot(screen.View(find("softmax")), 40)]
+    assert len(lines) > 1
+    assert all(re.fullmatch(r"[a-z] [a-z]+", key) for line in lines for key in line.split("  "))
 
 
 def test_a_new_run_takes_the_place_of_what_a_key_showed(monkeypatch):

@@ -405,8 +405,8 @@ def test_momentum_continues_after_loading(path):
 @clause("step")
 @pytest.mark.parametrize("step", [0, 1, STEP])
 def test_the_step_comes_back(step, path):
-    save_checkpoint(str(path), *trained(), step)
-    same(load_checkpoint(str(path), *made()), step, f"step {step} was saved, and load_checkpoint returned this")
+    save_checkpoint(path, *trained(), step)
+    same(load_checkpoint(path, *made()), step, f"step {step} was saved, and load_checkpoint returned this")
 
 
 @clause("parameters")

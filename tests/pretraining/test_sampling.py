@@ -127,8 +127,11 @@ def modes_afterwards(function):
 
 
 def probe(kata):
-    """Small cases on which the known mistakes differ. Draws are told by which ids occur, or by rough shares."""
-    sample = kata.sample_next_token
+    """Small cases on which the known mistakes differ.
+
+    Draws are told by which ids occur, or by rough shares, so that no part depends on the way in which ids are drawn.
+    """
+    sample, shared = kata.sample_next_token, "the same id in every row, another one in another call"
 
     def tried(call):
         """The result, or the name of the error: here an error tells which mistake was made."""
@@ -137,20 +140,33 @@ def probe(kata):
         except Exception as error:
             return type(error).__name__
 
+    def ids(logits, times, **how):
+        """Ids that were drawn, or None if every row has the same id, and another one in another call."""
+        found = drawn(logits, times, sample, **how).flatten()
+        if len(found.unique()) > 1:
+            return found
+        others = [sample(logits.repeat(2, 1), **how).flatten() for _ in range(20)]
+        return found if len(torch.cat([found, *others]).unique()) == 1 else None
+
     def which(logits, **how):
-        return sorted(set(drawn(logits, 1_000, sample, **how).flatten().tolist()))
+        found = ids(logits, 1_000, **how)
+        return shared if found is None else sorted(set(found.tolist()))
 
     def draws(logits, **how):
         """Whether anything can be drawn, or the name of the error; other parts tell which ids."""
         return tried(lambda: len(which(logits, **how)) > 0)
 
     def shares(logits, **how):
-        ids = drawn(logits, 4_000, sample, **how).flatten()
-        return [round(10 * share) for share in (torch.bincount(ids, minlength=len(logits)) / ids.numel()).tolist()]
+        found = ids(logits, DRAWS, **how)
+        return shared if found is None else tenths(found, len(logits))
+
+    def tenths(ids, count):
+        return [round(10 * share) for share in (torch.bincount(ids, minlength=count) / ids.numel()).tolist()]
 
     def rows():
         logits = torch.tensor([[9.0, 0.0, 9.0], [0.0, -9.0, 0.0]]).repeat(99, 1)
-        return sorted(set(sample(logits, 9.0, 2)[1::2].tolist()))
+        found = sorted(set(sample(logits, 9.0, 2)[1::2].tolist()))
+        return found if len(found) > 1 else shared
 
     def refused(call, name, value):
         try:
@@ -171,16 +187,18 @@ def probe(kata):
 
     def global_state():
         torch.manual_seed(3)
+        before = torch.get_rng_state()
         sample(torch.zeros(9, 6), generator=seeded(1))
-        return round(torch.rand(1).item(), 4)
+        return torch.equal(torch.get_rng_state(), before)
 
     def reading(*sizes, prompts=None, **how):
         return kata.generate(Reader(), prompts_of(2, 3) if prompts is None else prompts, *sizes, **how)
 
     def constant(**how):
         torch.manual_seed(0)
-        ids = kata.generate(Constant(logits_of(*FOUR)), torch.zeros(600, 1, dtype=torch.int64), 2, 4, **how)[:, 1:]
-        return [round(10 * share) for share in (torch.bincount(ids.flatten(), minlength=4) / ids.numel()).tolist()]
+        prompts = torch.zeros(DRAWS, 1, dtype=torch.int64)
+        found = kata.generate(Constant(logits_of(*FOUR)), prompts, 2, 4, **how)[:, 1:].flatten()
+        return tenths(found, 4) if how or len(found.unique()) == 1 else "drawn"
 
     def chosen_with(generator):
         prompts = torch.zeros(50, 1, dtype=torch.int64)
@@ -197,14 +215,14 @@ def probe(kata):
     ends = prompts_of(4, 3)
     return {
         "greedy": lambda: tried(lambda: sample(4 * numbers(6, 5), temperature=0)),
-        "softmax": lambda: shares(logits_of(0.25, 0.75)),
-        "temperature 0.25": lambda: shares(logits_of(*FOUR), temperature=0.25),
-        "temperature 4": lambda: shares(logits_of(*FOUR), temperature=4),
+        "softmax": lambda: shares(logits_of(0.2, 0.8)),
+        "temperature 0.25": lambda: shares(logits_of(0.2, 0.8) / 4, temperature=0.25),
+        "temperature 4": lambda: shares(logits_of(0.3, 0.7) * 4, temperature=4),
         **{f"top_k {k}": lambda k=k: which(logits_of(*FOUR), top_k=k) for k in TOP_K},
         "top_k of rows": lambda: tried(rows),
         **{f"top_p {p}": lambda p=p: tried(lambda: which(logits_of(*FOUR), top_p=p)) for p in TOP_P},
-        "shares of top_k": lambda: shares(logits_of(0.1, 0.1, 0.6, 0.2), top_k=2),
-        "shares of top_p": lambda: shares(logits_of(0.05, 0.1, 0.7, 0.15), top_p=0.8),
+        "shares of top_k": lambda: shares(logits_of(0.1, 0.1, 0.64, 0.16), top_k=2),
+        "shares of top_p": lambda: shares(logits_of(0.05, 0.1, 0.68, 0.17), top_p=0.8),
         **{f"{how}": lambda of=of, how=how: which(logits_of(*of), **how) for of, how, _ in ORDERS},
         "no axes": lambda: tried(lambda: tuple(sample(numbers(5)).shape)),
         "two axes": lambda: tried(lambda: tuple(sample(numbers(2, 3, 5)).shape)),
@@ -367,9 +385,9 @@ def test_an_eos_id_in_the_prompt_stops_nothing():
 @pytest.mark.parametrize("axes", [(), (4,), (2, 3)], ids=str)
 def test_the_result_has_the_axes_before_the_vocabulary(axes):
     logits = 9 * numbers(*axes, 5)
-    for how in ({"temperature": 0}, {"temperature": 0.001}, {"top_k": 1}, {"top_p": 1e-9}):
-        because = f"logits {(*axes, 5)} with {how}, which leaves nothing to chance"
-        close(sample_next_token(logits, **how), logits.argmax(dim=-1), because)
+    for temperature in (0.0, 0.001):
+        because = f"logits {(*axes, 5)} at temperature {temperature}, which leaves nothing to chance"
+        close(sample_next_token(logits, temperature), logits.argmax(dim=-1), because)
 
 
 @clause("rows")
@@ -399,12 +417,6 @@ def test_extreme_logits_and_temperatures(logits, temperature):
         except RuntimeError as error:
             pytest.fail(f"logits {logits}, temperature={temperature}: RuntimeError: {error}")
         only(seen, {0}, f"logits {logits}, temperature={temperature}")
-
-
-@clause("extreme")
-def test_rows_of_very_different_logits():
-    logits, because = torch.tensor([[1e30, 0.0], [0.0, 1.0]]), "rows of logits (1e30, 0) and (0, 1), temperature=1e-9"
-    close(sample_next_token(logits, temperature=1e-9), torch.tensor([0, 1]), because)
 
 
 @clause("half")
