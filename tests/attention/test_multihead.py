@@ -12,7 +12,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from katas.attention.causal import CausalAttention
 from katas.attention.multihead import MultiHeadAttention, MultiHeadAttentionWrapper
 from tests import laws
-from tests.support import OneDevice, clause, close, dealt, filled, numbers, parameters, refuses
+from tests.support import Moved, clause, close, dealt, filled, numbers, parameters, refuses
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 LAYERS = (*PROJECTIONS, "out_proj")
@@ -150,13 +150,13 @@ def probe(kata):
         return torch.allclose(made(0.25).eval()(x.clone()), made()(x.clone()), equal_nan=True)
 
     def device():
-        attention = made().to("meta")
-        left_behind = any(isinstance(value, torch.Tensor) and not value.is_meta for value in vars(attention).values())
-        try:
-            with OneDevice():
-                return attention(torch.zeros(1, 7, 5, device="meta")).device.type
-        except Exception:
-            return "left behind" if left_behind else "made on the CPU"
+        attention = made()
+        left_behind = any(isinstance(value, torch.Tensor) for value in vars(attention).values())
+        with Moved(attention, x) as there:
+            try:
+                return there.has(attention(x))
+            except Exception:
+                return "left behind" if left_behind else "made on the CPU"
 
     def saved():
         attention = made()
