@@ -94,11 +94,11 @@ def generate_cached(
         from ..pretraining.sampling import sample_next_token
 
     Clauses:
+        fresh      Each call has a KVCache(num_layers, context_length) of its own, so no text sees another one.
         same-text  The result is the one of generate, which has no cache: sample_next_token chooses each id, with
                    temperature, top_k, top_p and generator.
         once       The model reads each token once, in order: first the prompt, then the new tokens one by one. The last
                    new token is not read.
-        fresh      Each call has a KVCache(num_layers, context_length) of its own, so no text sees another one.
         chunk      With chunk, the prompt is read in pieces of at most so many tokens, and the result is the same.
 
     Further clauses:

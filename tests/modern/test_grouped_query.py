@@ -14,7 +14,7 @@ from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention
 
 from katas.modern.grouped_query import GroupedQueryAttention
 from tests import laws
-from tests.support import OneDevice, clause, close, dealt, filled, numbers, parameters, refuses, same
+from tests.support import Moved, clause, close, dealt, filled, numbers, parameters, refuses, same
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 LAYERS = (*PROJECTIONS, "out_proj")
@@ -35,7 +35,7 @@ class Memory:
 
 
 class Itself(GroupedQueryAttention):
-    """Each token sees itself only; it notes between which positions that was asked."""
+    """Each token sees itself only; it notes the positions that it was given."""
 
     def visible(self, query_positions, key_positions):
         self.seen = query_positions.tolist(), key_positions.tolist()
@@ -181,9 +181,9 @@ def probe(kata):
         return torch.allclose(memory.given[-1][0], right, atol=0.05) if memory.given[1:] else "nothing"
 
     def moved(**how):
-        attention, elsewhere = of(**how).to("meta"), x.to("meta")
-        with OneDevice():
-            return str(tried(lambda: attention(elsewhere).device.type))
+        attention = of(**how)
+        with Moved(attention, x) as there:
+            return str(tried(lambda: there.has(attention(x))))
 
     def saved():
         attention = of(angles=ANGLES)
