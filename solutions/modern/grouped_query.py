@@ -65,7 +65,7 @@ class GroupedQueryAttention(nn.Module):
         head_dim: int | None = None,
         qkv_bias: bool = False,
         qk_norm: bool = False,
-        angles: Float[Tensor, "context_length half"] | None = None,
+        angles: Float[Tensor, "context_length pairs"] | None = None,
     ) -> None:
         super().__init__()
         if num_kv_heads < 1 or num_heads % num_kv_heads != 0:
