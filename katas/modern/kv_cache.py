@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-Heads = Float[Tensor, "batch num_kv_heads tokens head_dim"]
+Heads = Float[Tensor, "batch heads tokens head_dim"]
 
 
 class LayerCache:

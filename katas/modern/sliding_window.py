@@ -58,7 +58,7 @@ class SlidingWindowAttention(GroupedQueryAttention):
         head_dim: int | None = None,
         qkv_bias: bool = False,
         qk_norm: bool = False,
-        angles: Float[Tensor, "context_length half"] | None = None,
+        angles: Float[Tensor, "context_length pairs"] | None = None,
     ) -> None:
         raise NotImplementedError
 

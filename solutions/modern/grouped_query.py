@@ -35,8 +35,8 @@ class GroupedQueryAttention(nn.Module):
         rotation   With angles, queries and keys, not values, are rotated by apply_rotary before the scores.
         qk-norm    With qk_norm, query_norm and key_norm, each RMSNorm(head_dim), normalize every head of queries and
                    of keys before the rotation.
-        cache      With a cache, the tokens of x stand at cache.length and after it, attend to all cached ones and
-                   causally to each other: a text in chunks gives the output of the whole text.
+        cache      With a cache, new tokens begin at position cache.length, attend to all cached ones and causally to
+                   each other: chunks give the output of the whole text.
         stored     The cache is given the rotated keys, and the values, of the tokens of x, once, with num_kv_heads
                    heads.
         visible    Which keys a query sees is what visible(query_positions, key_positions) gives, also in a subclass.
@@ -65,7 +65,7 @@ class GroupedQueryAttention(nn.Module):
         head_dim: int | None = None,
         qkv_bias: bool = False,
         qk_norm: bool = False,
-        angles: Float[Tensor, "context_length half"] | None = None,
+        angles: Float[Tensor, "context_length pairs"] | None = None,
     ) -> None:
         super().__init__()
         if num_kv_heads < 1 or num_heads % num_kv_heads != 0:

@@ -8,7 +8,7 @@ from katas.modes import eval_mode
 
 from ..pretraining.sampling import sample_next_token
 
-Heads = Float[Tensor, "batch num_kv_heads tokens head_dim"]
+Heads = Float[Tensor, "batch heads tokens head_dim"]
 
 
 class LayerCache:

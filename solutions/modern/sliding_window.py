@@ -61,7 +61,7 @@ class SlidingWindowAttention(GroupedQueryAttention):
         head_dim: int | None = None,
         qkv_bias: bool = False,
         qk_norm: bool = False,
-        angles: Float[Tensor, "context_length half"] | None = None,
+        angles: Float[Tensor, "context_length pairs"] | None = None,
     ) -> None:
         if window < 1:
             raise ValueError(f"a window must have at least 1 token, not {window}")
