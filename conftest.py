@@ -97,7 +97,7 @@ def register_profiles() -> None:
     }
     found, shrunk = [Phase.explicit, Phase.generate], [Phase.explicit, Phase.generate, Phase.shrink]
     settings.register_profile("learner", max_examples=25, phases=shrunk, **quiet)
-    settings.register_profile("ci", max_examples=100, phases=shrunk, **quiet)
+    settings.register_profile("ci", max_examples=200, phases=shrunk, **quiet)
     settings.register_profile("matrix", max_examples=25, phases=found, **quiet)
     try:
         settings.load_profile(os.environ.get("KATA_PROFILE", "learner"))

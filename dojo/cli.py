@@ -166,16 +166,15 @@ def _exit_code(run: Callable[[], Any]) -> int:
 
 def _blamed(error: Exception) -> int:
     """Tell an error that came out of a learner's file, which may be green and still not fit; raise any other."""
-    from dojo.serving.finder import address_of
     from dojo.verdict.explain import first_line, frames_of
 
-    own = [frame for frame in frames_of(error) if frame.path.is_relative_to(ROOT / "katas")]
+    known = {kata.stub: short(kata) for kata in katas()}
+    own = [frame for frame in frames_of(error) if frame.path in known]
     if not own:
         raise error
     terminal.say(("dojo: ", "bold red"), first_line(error), to_stderr=True)
     terminal.say(f"your line: {own[-1].place}  {own[-1].code}", to_stderr=True)
-    name = short(find(address_of(own[-1].path) or ""))
-    told = f"next: dojo test {name}, or the same command with --solutions, which does not use your files"
+    told = f"next: dojo test {known[own[-1].path]}, or the same command with --solutions, which does not use your files"
     terminal.say(told, to_stderr=True)
     return Exit.UNUSABLE
 

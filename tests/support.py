@@ -149,6 +149,16 @@ class Moved(TorchFunctionMode):
         return result
 
 
+def output_of_moved(module: torch.nn.Module, x: torch.Tensor) -> Any:
+    """For a probe: whether the output of a module that was moved with its input is there, or why there is none."""
+    left_behind = any(isinstance(value, torch.Tensor) for value in vars(module).values())
+    with Moved(module, x) as there:
+        try:
+            return there.has(module(x))
+        except Exception:
+            return "left behind" if left_behind else "made on the CPU"
+
+
 def close(actual: Any, expected: torch.Tensor, because: str, **looser: Any) -> None:
     """Assert that two tensors agree in shape, dtype and value; say because where they do not.
 

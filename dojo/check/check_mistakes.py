@@ -296,25 +296,15 @@ def draw(kata: Kata, most: int | None, findings: Findings) -> None:
     """Run the kata's tests on drawn mutants of the reference."""
     found = drawn(kata.solution.read_text(encoding="utf-8"), most)
     results = run_mutants(kata, found)
+    excuses = {(excuse["line"], excuse["becomes"]) for excuse in mistakes_file(kata.address).get("excused", [])}
     alive = [mutant for mutant, result in zip(found, results, strict=True) if not result.red]
-    used = {mutant: [excuse for excuse in excuses(kata) if excuse in excuses_for(mutant)] for mutant in alive}
     findings.mutants = len(found)
-    findings.survivors = [mutant for mutant in alive if not used[mutant]]
+    findings.survivors = [mutant for mutant in alive if (mutant.before, mutant.after) not in excuses]
     findings.excused = len(alive) - len(findings.survivors)
     findings.problems += [f"no test notices {mutant}" for mutant in findings.survivors]
     if most is None:
-        idle = set(excuses(kata)).difference(*used.values())
-        findings.problems += [f"the excuse for `{after or line}` excuses nothing" for line, after in sorted(idle)]
-
-
-def excuses(kata: Kata) -> list[tuple[str, str]]:
-    """The statements whose change may go unnoticed, and what each becomes; an empty one stands for any change."""
-    tables = mistakes_file(kata.address).get("excused", [])
-    return [(excuse["line"], excuse.get("becomes", "")) for excuse in tables]
-
-
-def excuses_for(mutant: Mutant) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (mutant.before, mutant.after), (mutant.before, "")
+        lived = {(mutant.before, mutant.after) for mutant in alive}
+        findings.problems += [f"the excuse for `{after}` excuses nothing" for _, after in sorted(excuses - lived)]
 
 
 def print_matrix(kata: Kata, reference: Result, results: dict[str, Result]) -> None:

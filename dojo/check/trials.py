@@ -24,6 +24,12 @@ from dojo import ROOT
 TIME_LIMIT = 60.0
 BRIEF_LIMIT = 20.0  # of a drawn mutant: one that loops for ever is dead, and should not be waited for
 MEMORY_LIMIT = 4 * 2**30
+# Most of a trial's time is pytest's own, so it loads little: two of these collect garbage at the end of every run, and
+# rewriting asserts, which is left out as well, serves messages that nobody reads here.
+LEFT_OUT = (
+    "cacheprovider", "debugging", "doctest", "faulthandler", "junitxml", "legacypath", "logging", "pastebin", "randomly",
+    "setuponly", "setupplan", "stepwise", "threadexception", "unittest", "unraisableexception", "xdist",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -197,10 +203,7 @@ def attempt(trial: Trial) -> Result:
     os.environ[ROOMS] = json.dumps(trial.rooms)
     os.environ["KATA_BRIEF"] = "1"
     recorder = Recorder(trial)
-    # Two of pytest's plugins collect garbage at the end of every run, which is a third of a trial's time, and looking
-    # after log records is a seventh.
-    left_out = ("cacheprovider", "logging", "randomly", "xdist", "unraisableexception", "threadexception")
-    options = ["--further", "--tb=no", *(word for name in left_out for word in ("-p", f"no:{name}"))]
+    options = ["--further", "--tb=no", "--assert=plain", *(word for name in LEFT_OUT for word in ("-p", f"no:{name}"))]
     options += ["-x"] if trial.brief else []
     pytest.main([str(find(trial.address).tests), *options], plugins=[recorder])
     return recorder.result

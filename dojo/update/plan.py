@@ -139,29 +139,29 @@ def apply(plan: Plan) -> None:
         raise CannotUpdate(f"{error}.") from None
     except journal.NotEnded as error:
         raise CannotUpdate(str(error)) from None
-    failure: Exception | None = None
-    complete = False
+    why, complete = "", False
     try:
         _move(plan)
     except GitError as error:
-        failure = error
+        why = str(error)
     finally:
         try:
             left = journal.end(entry, os.getpid())
             # git moves HEAD last: what it reports after that, a failed hook say, leaves the move complete.
             complete = not left and git("rev-parse", "HEAD").strip() == plan.commit
+            why = why or (f"{_some(left)} changed meanwhile." if left else "HEAD was moved meanwhile.")
         except (GitError, store.CannotSave) as error:
-            failure = failure or error
+            why = why or str(error)
     if complete:
         return
     if _state() == before:
         with contextlib.suppress(store.CannotSave):
             store.forget("", journal.NAME)
-        raise CannotUpdate(str(failure)) from None
+        raise CannotUpdate(why)
     raise StoppedHalfway(
-        f"{failure} The update stopped before its end: `git status` shows what it has changed. "
+        f"{why} The update stopped before its end: `git status` shows what it has changed. "
         "Your files are kept: `dojo reset --undo KATA` brings one back."
-    ) from None
+    )
 
 
 def _move(plan: Plan) -> None:

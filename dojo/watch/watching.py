@@ -338,7 +338,7 @@ class Watch:
         return Request(kata, unfinished(kata), tiers=OFFER)
 
     def _have_spare(self) -> None:
-        """Have a process wait for the next save. One for other prerequisites than are borrowed now is not use."""
+        """Have a process wait for the next save. One with other prerequisites is of no use."""
         request = self._request(self.view.kata)
         if self.spare and (self.spare.request != request or self.spare.process.poll() is not None):
             self._drop_spare()

@@ -26,7 +26,8 @@ def save_checkpoint(
         safetensors  The file is a safetensors file. Each tensor of model.state_dict() is stored in it as model.<name>,
                      a tied one only once, under its first name.
         unchanged    Saving does not change the model, its gradients and its mode, the optimizer, or a random state.
-        atomic       A save that fails, or is interrupted, leaves the file that was at path before, and no other file.
+        atomic       A save that fails, or is interrupted, raises that error, and leaves the file that was at path
+                     before, and no other file.
         synced       The whole file is written beside path and passed to os.fsync, before os.replace moves it to path.
 
     Not allowed: pickle, cloudpickle, dill, marshal, shelve.

@@ -97,7 +97,7 @@ _Array = np.ndarray[Any, np.dtype[Any]]
 
 def _as_array(token_ids: Any) -> _Array:
     """The ids as an array. Those of a tensor, an array or a file stay where they are."""
-    tokens: _Array = token_ids.numpy() if isinstance(token_ids, Tensor) else np.asanyarray(token_ids)
+    tokens: _Array = np.asanyarray(token_ids)
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"token_ids must be integers, not {tokens.dtype.name}")
     # A copy of a memory map is an np.memmap as well, and has no file.

@@ -11,7 +11,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from katas.attention.causal import CausalAttention
 from tests import laws
-from tests.support import Moved, clause, close, filled, numbers, parameters, refuses
+from tests.support import clause, close, filled, numbers, output_of_moved, parameters, refuses
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 WEIGHTS = tuple(f"{name}.weight" for name in PROJECTIONS)
@@ -82,8 +82,8 @@ def probe(kata):
         return attention(tokens)
 
     def biases():
-        """Those that there are by default, and those that there are although none was asked for."""
-        made = kata.CausalAttention(5, 3, 7, 0.0), kata.CausalAttention(5, 3, 7, 0.0, False)
+        """Those that there are by default, without qkv_bias and with it."""
+        made = [kata.CausalAttention(5, 3, 7, 0.0, *asked) for asked in ((), (False,), (True,))]
         return [[name for name, _ in each.named_parameters() if "bias" in name] for each in made]
 
     def fits():
@@ -126,15 +126,6 @@ def probe(kata):
 
     def in_eval():
         return torch.allclose(made(0.25).eval()(x.clone()), made()(x.clone()), equal_nan=True)
-
-    def device():
-        attention = made()
-        left_behind = any(isinstance(value, torch.Tensor) for value in vars(attention).values())
-        with Moved(attention, x) as there:
-            try:
-                return there.has(attention(x))
-            except Exception:
-                return "left behind" if left_behind else "made on the CPU"
 
     def saved():
         attention = made()
@@ -221,7 +212,7 @@ def probe(kata):
         "dropped": dropped,
         "not dropped": the_others,
         "in eval": in_eval,
-        "device": device,
+        "device": lambda: output_of_moved(made(), x),
         "saved": saved,
         "too long": refusal,
         "message": message,

@@ -12,7 +12,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from katas.attention.causal import CausalAttention
 from katas.attention.multihead import MultiHeadAttention, MultiHeadAttentionWrapper
 from tests import laws
-from tests.support import Moved, clause, close, dealt, filled, numbers, parameters, refuses
+from tests.support import clause, close, dealt, filled, numbers, output_of_moved, parameters, refuses
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 LAYERS = (*PROJECTIONS, "out_proj")
@@ -149,15 +149,6 @@ def probe(kata):
     def in_eval():
         return torch.allclose(made(0.25).eval()(x.clone()), made()(x.clone()), equal_nan=True)
 
-    def device():
-        attention = made()
-        left_behind = any(isinstance(value, torch.Tensor) for value in vars(attention).values())
-        with Moved(attention, x) as there:
-            try:
-                return there.has(attention(x))
-            except Exception:
-                return "left behind" if left_behind else "made on the CPU"
-
     def saved():
         attention = made()
         return sorted(attention.state_dict()) != sorted(name for name, _ in attention.named_parameters())
@@ -252,7 +243,7 @@ def probe(kata):
         "dropped": dropped,
         "not dropped": the_others,
         "in eval": in_eval,
-        "device": device,
+        "device": lambda: output_of_moved(made(), x),
         "5 heads": lambda: refusal(lambda: kata.MultiHeadAttention(5, 12, 7, 0.0, 5)),
         "-1 heads": lambda: refusal(lambda: kata.MultiHeadAttention(5, 12, 7, 0.0, -1)),
         "saved": saved,
@@ -280,6 +271,8 @@ def test_each_head_is_a_causal_attention_of_its_own(bias):
     assert seen == expected, f"4 heads with d_in=3, d_out=2, qkv_bias={bias}: the parameters are {seen}"
     first, second = (heads[h].W_query.weight for h in (0, 1))
     assert not torch.equal(first, second), "two heads start with the same weights, so they would learn the same"
+    unasked = [name for name, _ in MultiHeadAttentionWrapper(3, 2, 6, 0.25, 4).named_parameters() if "bias" in name]
+    assert not unasked, f"without qkv_bias there is no bias by default, but there are {unasked}"
 
 
 @clause("heads")

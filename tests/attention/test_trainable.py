@@ -168,7 +168,7 @@ def probe(kata):
         return [one.equal(other) for one, other in zip(arguments, before, strict=True)]
 
     def biases():
-        made = kata.SelfAttention(5, 3), kata.SelfAttention(5, 3, False)
+        made = kata.SelfAttention(5, 3), kata.SelfAttention(5, 3, False), kata.SelfAttention(5, 3, True)
         return [[name for name, _ in each.named_parameters() if "bias" in name] for each in made]
 
     def beside():

@@ -390,6 +390,14 @@ def test_each_text_counts_the_same_in_batches_of_different_size():
     same(accuracy(model, batches), 0.75, "3 of 3 texts are right in the first batch, and 0 of 1 in the second")
 
 
+@clause("share")
+def test_the_share_of_one_text_is_all_or_nothing():
+    model, text, length = Table([2.0, 1.0], [0.0, 2.0]), torch.tensor([[1]]), torch.tensor([1])
+    for label in (0, 1):
+        seen = accuracy(model, [(text, length, torch.tensor([label]))])
+        same(seen, float(label), f"a text of class 1 has the label {label}")
+
+
 @clause("pairs")
 def test_in_pairs_every_text_ends_at_the_last_position():
     model = Table([2.0, 1.0], [0.0, 2.0])

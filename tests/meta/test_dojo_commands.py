@@ -14,7 +14,10 @@ import click
 import pytest
 
 from dojo import ROOT
-from dojo.cli import COMMANDS, Deferred, dojo
+from dojo.catalog.curriculum import find
+from dojo.cli import COMMANDS, Deferred, _blamed, dojo
+from dojo.exits import Exit
+from dojo.verdict import explain
 from tests.meta.scratch import DOUBLING
 
 OWN = "def double(number):\n    return number * 2  # mine: ᵀ\n"
@@ -365,3 +368,21 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(toys, miss
 def test_the_map_needs_no_package_but_click(toys):
     ended = without(toys, ("rich", "psutil", "pytest", "torch"))
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_an_error_in_a_learners_file_names_its_line_and_its_kata(capsys, monkeypatch):
+    path = str(find("causal").stub)
+    monkeypatch.setattr(explain, "served_files", lambda: {path})
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec(compile("1 / 0", path, "exec"), {})
+    assert _blamed(caught.value) == Exit.UNUSABLE
+    told = capsys.readouterr().err
+    assert "your line: katas/attention/causal.py:1" in told
+    assert "next: dojo test causal" in told
+
+
+def test_an_error_in_a_file_that_is_not_a_kata_is_nobodys():
+    with pytest.raises(ZeroDivisionError) as caught:
+        exec(compile("1 / 0", str(ROOT / "katas" / "attention" / "own.py"), "exec"), {})
+    with pytest.raises(ZeroDivisionError):
+        _blamed(caught.value)

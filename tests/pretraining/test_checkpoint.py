@@ -136,14 +136,16 @@ def files(path):
 
 @contextlib.contextmanager
 def failing(name, error):
-    """Within, a function of os raises an error."""
+    """Within, a function of os raises an error. What is given fills with the errors that it raised."""
+    raised = []
 
     def fails(*_, **__):
+        raised.append(error)
         raise error
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, name, fails)
-        yield
+        yield raised
 
 
 @contextlib.contextmanager
@@ -291,9 +293,11 @@ def probe(kata):
     def left_after(path, name, error):
         kata.save_checkpoint(path, *trained(), STEP)
         before = path.read_bytes()
-        with failing(name, error), contextlib.suppress(OSError, KeyboardInterrupt):
+        swallowed = False
+        with failing(name, error) as raised, contextlib.suppress(OSError, KeyboardInterrupt):
             kata.save_checkpoint(path, *trained(), STEP + 1)
-        return path.exists() and path.read_bytes() == before, len(files(path))
+            swallowed = bool(raised)
+        return path.exists() and path.read_bytes() == before, len(files(path)), swallowed
 
     def order_of_calls(path):
         with watched(path) as calls:
@@ -405,8 +409,8 @@ def test_momentum_continues_after_loading(path):
 @clause("step")
 @pytest.mark.parametrize("step", [0, 1, STEP])
 def test_the_step_comes_back(step, path):
-    save_checkpoint(path, *trained(), step)
-    same(load_checkpoint(path, *made()), step, f"step {step} was saved, and load_checkpoint returned this")
+    save_checkpoint(str(path), *trained(), step)
+    same(load_checkpoint(str(path), *made()), step, f"step {step} was saved, and load_checkpoint returned this")
 
 
 @clause("parameters")
@@ -506,13 +510,15 @@ def test_saving_changes_nothing(training, path):
 def test_a_save_that_ends_early_leaves_the_old_file(name, error, path):
     save_checkpoint(path, *trained(), STEP)
     before = path.read_bytes()
-    because = f"os.{name} raised a {error.__name__} while a second checkpoint was saved at the same path"
-    with failing(name, error):
+    because = f"os.{name} raised {error.__name__} while a second checkpoint was saved at the same path"
+    with failing(name, error) as raised:
         try:
             save_checkpoint(path, *trained(), STEP + 1)
         except error:
             assert path.exists(), f"{because}, and the first checkpoint is gone"
             assert path.read_bytes() == before, f"{because}, and the first checkpoint is not what it was"
+        else:
+            assert not raised, f"{because}, and save_checkpoint returned as if it had saved"
     same(files(path), [path.name], f"the files in the folder: {because}")
 
 

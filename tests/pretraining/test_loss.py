@@ -372,7 +372,7 @@ def test_inputs_and_targets_are_moved_to_the_model():
 @clause("weighted")
 def test_each_target_has_the_same_weight():
     model = toy_model(VOCAB)
-    for given in (batches(3, 1), batches(3, 1, 2, ignored=True)):
+    for given in (batches(3, 1), batches(3, 1, 2, ignored=True), batches(1, 1, ignored=True)):
         counts = [int((targets != -100).sum()) for _, targets in given]
         because = f"batches with {counts} targets that are not -100, against all of them as one batch"
         close(torch.tensor(mean_loss(model, given)), torch.tensor(as_one(model, given)), because)

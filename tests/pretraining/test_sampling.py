@@ -385,9 +385,9 @@ def test_an_eos_id_in_the_prompt_stops_nothing():
 @pytest.mark.parametrize("axes", [(), (4,), (2, 3)], ids=str)
 def test_the_result_has_the_axes_before_the_vocabulary(axes):
     logits = 9 * numbers(*axes, 5)
-    for temperature in (0.0, 0.001):
-        because = f"logits {(*axes, 5)} at temperature {temperature}, which leaves nothing to chance"
-        close(sample_next_token(logits, temperature), logits.argmax(dim=-1), because)
+    for how in ({"temperature": 0}, {"temperature": 0.001}, {"top_k": 1}, {"top_p": 1e-9}):
+        because = f"logits {(*axes, 5)} with {how}, which leaves nothing to chance"
+        close(sample_next_token(logits, **how), logits.argmax(dim=-1), because)
 
 
 @clause("rows")
@@ -417,6 +417,12 @@ def test_extreme_logits_and_temperatures(logits, temperature):
         except RuntimeError as error:
             pytest.fail(f"logits {logits}, temperature={temperature}: RuntimeError: {error}")
         only(seen, {0}, f"logits {logits}, temperature={temperature}")
+
+
+@clause("extreme")
+def test_rows_of_very_different_logits():
+    logits, because = torch.tensor([[1e30, 0.0], [0.0, 1.0]]), "rows of logits (1e30, 0) and (0, 1), temperature=1e-9"
+    close(sample_next_token(logits, temperature=1e-9), torch.tensor([0, 1]), because)
 
 
 @clause("half")

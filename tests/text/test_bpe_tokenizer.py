@@ -559,10 +559,10 @@ def test_special_tokens_of_ranks_come_with_their_ids():
 @pytest.mark.parametrize("kind", ["merges", "no merges", "ranks", "ranks and ids"])
 def test_what_was_saved_comes_back(kind, tmp_path):
     vocab, merges = with_merges((" ", "t"), ("h", "e"), (" t", "he"), (b"\xc3", b"\xa9"), ("e", "r"), more=["<b>"])
-    shuffled = {5 * token_id % 509: token for token_id, token in vocab.items()}
+    reversed_ids = {508 - token_id: token for token_id, token in vocab.items()}  # "er" is lower than "he"
     ranks, special_tokens = {token: rank for rank, token in vocab.items()}, ["<b>", "<a><a>", '<"é">', "<a>"]
     tokenizer = {
-        "merges": lambda: BPETokenizer(shuffled, merges, special_tokens),
+        "merges": lambda: BPETokenizer(reversed_ids, merges, special_tokens),
         "no merges": lambda: BPETokenizer(BYTES, []),
         "ranks": lambda: BPETokenizer.from_ranks(ranks, special_tokens),
         "ranks and ids": lambda: BPETokenizer.from_ranks(ranks, {"<b>": 999, "<a>": 777}),
@@ -594,6 +594,14 @@ def test_what_was_given_can_be_changed_later():
     because = "vocab, merges and special_tokens were cleared after the tokenizer was made"
     same(tokenizer.encode("<a>he lo<lé>"), [258, 256, 32, 257, 259], because)
     same(tokenizer.decode([258, 256, 32, 257, 259]), "<a>he lo<lé>", because)
+
+
+@clause("independent")
+def test_the_ids_of_special_tokens_can_be_changed_later():
+    ids = {"<a>": 300}
+    tokenizer = BPETokenizer.from_ranks({token: rank for rank, token in BYTES.items()}, ids)
+    ids.clear()
+    same(tokenizer.encode("<a>"), [300], "special_tokens of from_ranks was cleared after the tokenizer was made")
 
 
 @clause("independent")
