@@ -11,6 +11,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -221,4 +222,5 @@ if __name__ == "__main__":
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    serve_trials(sys.stdin, own)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # a mutant may write files by wrong names
+        serve_trials(sys.stdin, own)
