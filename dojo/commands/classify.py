@@ -3,7 +3,7 @@
 import click
 
 from dojo.datasets.messages import LABELS
-from dojo.finetune.recipe import CLASSIFY, LORA
+from dojo.finetune.recipe import CLASSIFY, LORA, check
 from dojo.system import devices, terminal
 
 
@@ -16,13 +16,13 @@ def command(text: str, name: str, device: str, solutions: bool) -> None:
     """Tell whether TEXT is a wanted message or an unwanted one, and how sure the model is."""
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.finetune.classifier import ADAPTER, KATAS, SUREST, of_run
+    from dojo.finetune.classifier import SUREST, katas, of_run
     from dojo.train import pieces, runs
     from dojo.train.ingredients import needed
 
     run = runs.latest(name, (CLASSIFY, LORA), "dojo finetune classify")
-    katas = (*KATAS, ADAPTER) if run.kind == LORA else KATAS
-    chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, further=needed(device))
+    used = katas(runs.latest(run.about(check)["base"]), run.kind)
+    chosen = pieces.reference(used) if solutions else pieces.own_where_green(used, further=needed(device))
     chosen.serve()
     try:
         shares = of_run(run, device).probabilities(text)

@@ -89,7 +89,7 @@ def finetune(
         raise click.UsageError(NOT_RESUMED)
     device = devices.chosen(device, ("cuda", "mps"))
 
-    from dojo.finetune.classifier import ADAPTER, KATAS
+    from dojo.finetune.classifier import katas
     from dojo.train import opening, runs
 
     begun = runs.latest(name, (kind,), f"dojo finetune {kind}") if resume else None
@@ -103,7 +103,7 @@ def finetune(
     terminal.say((from_run.name, "bold"), f"  learns {data_name}, SHA-256 {known_as}...")
     if from_run.diverged:
         terminal.say((f"{from_run.diverged}; this begins with its last save.", "yellow"))
-    chosen = opening.chosen_pieces(solutions, device, (*KATAS, ADAPTER) if kind == LORA else KATAS, resume)
+    chosen = opening.chosen_pieces(solutions, device, katas(from_run, kind), resume)
     opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
     with devices.enough_memory("a smaller --batch-size takes less"):
         session, made = prepared(begun, name or kind, from_run, about, parts, device)

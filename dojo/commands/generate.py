@@ -27,17 +27,21 @@ def model_options() -> Callable[[Command], Command]:
     )
 
 
-def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tuple[Any, str]:
-    """The model that the options name, made of the learner's own pieces where they are green, and what it is called."""
+def opened(run: str, weights: Path | None, device: str, solutions: bool, speaks: bool = False) -> tuple[Any, str]:
+    """The model that the options name, made of the learner's own pieces where they are green, and what it is called.
+
+    Where it `speaks`, and cannot do so with the learner's cache, that is told.
+    """
     if run and weights:
         raise click.UsageError("choose one model: --run or --weights.")
     device = devices.chosen(device, ("cuda", "mps"))
 
     from dojo.train import opening, pieces, runs, saved
-    from dojo.train.ingredients import needed
+    from dojo.train.ingredients import GPT2, MODERN, needed
+    from dojo.train.speaking import CACHE
 
     found = None if weights else runs.latest(run)
-    katas = saved.KATAS if found else (*saved.KATAS, saved.WEIGHTS)
+    katas = saved.katas(found.model) if found else (*saved.katas(GPT2), saved.WEIGHTS)
     further = needed(device, weights=weights is not None)
     chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing, further)
     chosen.serve()
@@ -53,7 +57,11 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool) -> tupl
     if weights:
         return saved.of_gpt2(weights, device), str(weights)
     assert found is not None
-    return saved.of_run(found, device), found.name
+    cached = found.model == MODERN and (solutions or any(kata.address == CACHE for kata in chosen.own))
+    if speaks and found.model == MODERN and not cached:
+        told = "your kv_cache is not green, so the model reads the whole text again for each token"
+        terminal.say((told, "dim"), to_stderr=True)
+    return saved.of_run(found, device, cached), found.name
 
 
 def testing(kata: curriculum.Kata) -> None:
@@ -84,7 +92,7 @@ def command(
 
     The model is that of the last `dojo train`, of another run, or GPT-2.
     """
-    speaker, _ = opened(run, weights, device, solutions)
+    speaker, _ = opened(run, weights, device, solutions, speaks=True)
     if prompt.endswith(" ") and prompt.strip():
         told = "the space at the end belongs to the next word: the model reads the prompt without it"
         terminal.say((told, "dim"), to_stderr=True)

@@ -15,7 +15,8 @@ from dojo.datasets import texts
 from dojo.datasets.texts import Text
 from dojo.exits import Exit
 from dojo.system import devices, terminal
-from dojo.train.settings import GPT2, PRESETS, Settings
+from dojo.train.ingredients import GPT2, MODELS, MODERN, katas
+from dojo.train.settings import PRESETS, Settings
 from dojo.train.teaching import LARGEST
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
@@ -45,6 +46,11 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @click.option("--story", is_flag=True, help="Learn data/story.txt, the text that everyone shares.")
 @click.option("--quick", is_flag=True, help="The story with messages, and a small model, within a minute.")
 @click.option(
+    "--model",
+    type=click.Choice(sorted(MODELS)),
+    help="gpt2, of the katas of the GPT, which is the default; or modern, of those that have come since.",
+)
+@click.option(
     "--preset",
     type=click.Choice(sorted(PRESETS)),
     help="Sizes by name; small, or the one that goes with --quick or --story.",
@@ -56,7 +62,7 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @size("n_layers", "Blocks.")
 @size("batch_size", "Windows in a step.")
 @size("epochs", "How often the text is gone through.")
-@click.option("--drop-rate", type=Finite(0, 1, max_open=True), help="Dropout; below 1.")
+@click.option("--drop-rate", type=Finite(0, 1, max_open=True), help="Dropout of gpt2; below 1.")
 @click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule.")
 @click.option("--seed", type=click.IntRange(0, LARGEST), help="Of the weights, the order and the dropout; 123.")
 @click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one.")
@@ -119,9 +125,10 @@ def command(
 
 def settings_of(preset: str, changes: dict[str, Any], processes: int) -> Settings:
     """The settings of a preset with some changed. Raises UsageError where they do not fit each other."""
-    settings = replace(PRESETS[preset], **changes)
-    if settings.emb_dim % settings.n_heads:
-        raise click.UsageError(f"{settings.n_heads} heads do not share {settings.emb_dim} features evenly.")
+    without = {"drop_rate": 0.0} if changes.get("model") == MODERN else {}
+    settings = replace(PRESETS[preset], **without | changes)
+    if why := settings.why_not:
+        raise click.UsageError(f"{why}.")
     if settings.tokenizer != GPT2 and settings.vocab_size < LEAST_VOCABULARY:
         raise click.UsageError(
             f"a vocabulary has at least {LEAST_VOCABULARY} tokens: the single bytes, a pair, and the end of a text."
@@ -181,13 +188,13 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, device
 
     about_it = f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}..."
     terminal.say((terminal.harmless(text.name), "bold"), about_it)
-    chosen = opening.chosen_pieces(solutions, device)
+    chosen = opening.chosen_pieces(solutions, device, katas(settings.model))
 
     def borrows(told: str) -> bool:
         return confirmed(f"{told} Borrow it?", yes=False) if slow == ASK and terminal.interactive() else slow != OWN
 
     opening.replace_slow(chosen, text, settings, borrows)
-    run = runs.new(name or name_of(text))
+    run = runs.new(name or name_of(text) + (f"-{MODERN}" if settings.model == MODERN else ""))
     try:
         vocab_size = opening.tokenize(run, text, settings)
     except BaseException:
@@ -214,7 +221,7 @@ def plan_to_resume(name: str, solutions: bool, device: str, processes: int, rate
     about.pop("diverged", None)
     shared(Settings.of_data(about["settings"]), processes)
     terminal.say((f"continuing {run.name}", "bold"), f"  {terminal.harmless(about['text'])}")
-    chosen = opening.chosen_pieces(solutions, device, resumed=True)
+    chosen = opening.chosen_pieces(solutions, device, katas(run.model), resumed=True)
     opening.tell_changed(chosen, about["pieces"])
     return Plan(run.name, chosen.rooms, about, fresh=False)
 

@@ -15,16 +15,20 @@ from dojo.finetune.recipe import LORA, WHOLE, Recipe, check
 from dojo.finetune.variations import with_variations
 from dojo.learner import store
 from dojo.system.files import check_regular
-from dojo.train import pieces, saved
-from dojo.train.ingredients import END_OF_TEXT, LOOP, MODEL
+from dojo.train import models, pieces, saved
+from dojo.train.ingredients import END_OF_TEXT, LOOP, MODELS
 from dojo.train.runs import Run, latest
 from dojo.train.session import Session, seed
 
 DATA, CLASSIFICATION = "finetuning/classification_data", "finetuning/classification"
 ADAPTER = "finetuning/lora"
 SUREST = 0.99  # more is not said: no held-out data of this size could show it
-# The katas that fine-tuning takes; lora takes ADAPTER too.
-KATAS = ("text/bpe_tokenizer", *MODEL, *LOOP, DATA, CLASSIFICATION)
+
+
+def katas(base: Run, kind: str) -> tuple[str, ...]:
+    """The addresses of what a fine-tuning of the model of a run takes. Raises DojoError where it cannot be read."""
+    of_kind = (ADAPTER,) if kind == LORA else ()
+    return ("text/bpe_tokenizer", *MODELS[base.model], *LOOP, DATA, CLASSIFICATION, *of_kind)
 
 
 @dataclass
@@ -95,7 +99,7 @@ def classifier(base: Run, recipe: Recipe, device: str) -> Classifier:
     Raises DojoError where the recipe does not fit the model: that the katas refuse it is a further clause of theirs.
     """
     speaker = saved.of_run(base, device)
-    width, blocks = speaker.config["emb_dim"], speaker.config["n_layers"]
+    width, blocks = speaker.config["emb_dim"], models.layers(speaker.config)
     if recipe.kind == LORA and recipe.rank > width:
         raise DojoError(f"{base.name} is {width} wide: --rank is at most that, and not {recipe.rank}.")
     if recipe.trainable_blocks > blocks:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dojo.train import models
 from dojo.train.speaking import Speaker
 
 LONGEST = 48  # tokens that a page can show
@@ -46,7 +47,7 @@ def see(speaker: Speaker, prompt: str) -> Seen:
     if not ids:
         raise ValueError("there is nothing to look at in an empty text")
     model: Any = speaker.model.eval()
-    heads = int(speaker.config["n_heads"])
+    heads = models.heads(speaker.config)
     row = torch.tensor([ids], device=next(model.parameters()).device)
     with torch.no_grad():
         logits, read, written = _watched(model, row)
@@ -60,22 +61,17 @@ def see(speaker: Speaker, prompt: str) -> Seen:
         return Seen(
             [speaker.tokenizer.decode([token]) for token in ids],
             _guess(speaker, likely),
-            [attention(block.att, x, heads).tolist() for block, x in zip(model.trf_blocks, read, strict=True)],
+            [attention(block.att, x, speaker.config).tolist() for block, x in zip(model.trf_blocks, read, strict=True)],
             [[_guess(speaker, one, 3) for one in model.out_head(model.final_norm(x))[0].softmax(-1)] for x in written],
             without,
             kept,
         )
 
 
-def attention(att: Any, x: Tensor, heads: int) -> Tensor:
-    """How much each head of a multi-head attention takes from each token: (heads, tokens, tokens).
-
-    Computed again from its W_query and W_key, because a learner's class need not return its weights.
-    """
+def attention(att: Any, x: Tensor, config: models.Config) -> Tensor:
+    """How much each head of an attention takes from each token: (heads, tokens, tokens)."""
     tokens = x.shape[1]
-    queries, keys = (
-        part(x)[0].view(tokens, heads, -1).transpose(0, 1) for part in (att.W_query, att.W_key)
-    )  # (heads, tokens, head_dim)
+    queries, keys = models.queries_and_keys(att, x, config)  # (heads, tokens, head_dim)
     scores = queries @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])  # (heads, tokens, tokens)
     future = torch.ones(tokens, tokens, dtype=torch.bool, device=x.device).triu(1)
     return scores.masked_fill(future, -math.inf).softmax(-1)

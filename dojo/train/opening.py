@@ -9,7 +9,7 @@ from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.system import terminal
 from dojo.train import pieces, slowness, tokens
-from dojo.train.ingredients import KATAS, needed
+from dojo.train.ingredients import needed
 from dojo.train.pieces import Pieces
 from dojo.train.runs import Run
 from dojo.train.session import Session, seconds_per_step
@@ -20,7 +20,7 @@ LABEL = 12  # columns
 COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
 
 
-def chosen_pieces(solutions: bool, device: str, katas: Iterable[str] = KATAS, resumed: bool = False) -> Pieces:
+def chosen_pieces(solutions: bool, device: str, katas: Iterable[str], resumed: bool = False) -> Pieces:
     """The pieces of a run, told and served."""
     if solutions:
         chosen = pieces.reference(katas)
@@ -125,7 +125,7 @@ def sizes(settings: Settings) -> str:
 
 def tell_model(session: Session, about: str) -> None:
     """The model, and how long its training will take here. Raises DojoError where the disk is too full."""
-    numbers = pieces.module("gpt/model").count_parameters(session.model)
+    numbers = sum(parameter.numel() for parameter in session.model.parameters())
     free = shutil.disk_usage(session.run.folder).free
     if free < (needed := COPIES * 4 * numbers):
         raise DojoError(

@@ -1,6 +1,7 @@
 """How long a step takes with a learner's own pieces, beside one with the reference's, and which piece is slow."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,17 +10,12 @@ from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
 from dojo.ladder.measuring import Step, in_turn, median
 from dojo.serving.finder import served
-from dojo.train import fused, pieces, tokens
-from dojo.train.ingredients import KATAS
+from dojo.train import fused, models, pieces, tokens
+from dojo.train.ingredients import MODELS
 from dojo.train.runs import Run
 from dojo.train.settings import Settings
 
-OF_A_STEP = tuple(
-    address
-    for address in KATAS
-    if address.startswith(("attention/", "gpt/"))
-    or address in ("text/dataloader", "pretraining/loss", "pretraining/optimizer")
-)
+OF_ANY_STEP = ("text/dataloader", "pretraining/loss", "pretraining/optimizer")
 SLOW = 1.5  # times the reference's step
 BLOCKS = 2  # enough to compare
 BUDGET = 1.0  # seconds for both, but each is timed three times at least
@@ -27,7 +23,8 @@ BUDGET = 1.0  # seconds for both, but each is timed three times at least
 
 def slow_pieces(run: Run, settings: Settings, config: Mapping[str, Any], rooms: Mapping[str, str]) -> dict[Kata, float]:
     """The own pieces that make a step long, and how many times as long as it were with the reference's piece."""
-    own = [address for address in OF_A_STEP if rooms.get(address, rooms.get("*", "katas")) == "katas"]
+    of_a_step = (*MODELS[settings.model], *OF_ANY_STEP)
+    own = [address for address in of_a_step if rooms.get(address, rooms.get("*", "katas")) == "katas"]
     if not own or _times(run, settings, config, rooms, {"*": pieces.SOLUTIONS}) < SLOW:
         return {}
     found = {a: _times(run, settings, config, rooms, {**rooms, a: pieces.SOLUTIONS}) for a in own}
@@ -49,8 +46,8 @@ def _step(run: Run, settings: Settings, config: Mapping[str, Any], rooms: dict[s
     learned, _ = tokens.read(run, config["vocab_size"])
     with served(rooms), torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        made = pieces.module("gpt/config").GPTConfig(**{**config, "n_layers": min(settings.n_layers, BLOCKS)})
-        model = pieces.module("gpt/model").GPTModel(made)
+        shallow = replace(settings, n_layers=min(settings.n_layers, BLOCKS))
+        model = models.build(shallow.config(config["vocab_size"]))
         fused.fuse(model, settings, "cpu")
         optimizer = pieces.module("pretraining/optimizer").AdamW(model.parameters(), lr=1e-3)
         context = settings.context_length

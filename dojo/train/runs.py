@@ -98,6 +98,11 @@ class Run:
         return about
 
     @property
+    def model(self) -> str:
+        """Which model a run of `dojo train` holds. Raises DojoError where that cannot be read."""
+        return settings.Settings.of_data(self.about()["settings"]).model
+
+    @property
     def otherwise(self) -> str:
         """What to do where a run is of no more use."""
         return f"Choose another run, or start again with `{self._command}`."
@@ -170,7 +175,7 @@ def latest(name: str = "", kinds: Collection[str] = (TRAIN,), first: str = "dojo
     """
     if os.path.lexists(RUNS) and not RUNS.is_dir():
         raise DojoError(f"{store.shown(RUNS)} is not a folder: move it away, and begin with `{first}`.")
-    found = sorted(RUNS.glob("*/run.json"), key=lambda path: path.parent.stat().st_mtime)
+    found = _found()
     wrong = {path.parent.name: why for path in found if (why := _unreadable(path.parent.name))}
     names = [path.parent.name for path in found if Run(path.parent.name).kind in kinds]
     if name and (RUNS / name).is_file():
@@ -184,6 +189,15 @@ def latest(name: str = "", kinds: Collection[str] = (TRAIN,), first: str = "dojo
         others = ", ".join(reversed(names))
         raise UsageProblem(f"there is no run '{name}', only {others}. To have another, begin with `{first}`.")
     return Run(name or names[-1])
+
+
+def all_of(kind: str) -> list[Run]:
+    """The runs of a kind that can be read, the last one first."""
+    return [run for path in reversed(_found()) if (run := Run(path.parent.name)).kind == kind]
+
+
+def _found() -> list[Path]:
+    return sorted(RUNS.glob("*/run.json"), key=lambda path: path.parent.stat().st_mtime)
 
 
 def _unreadable(name: str) -> str:

@@ -10,24 +10,27 @@ from torch import nn
 
 from dojo.errors import DojoError
 from dojo.system.files import NotRegular, check_regular
-from dojo.train import pieces, tokens
-from dojo.train.ingredients import MODEL
+from dojo.train import models, pieces, tokens
+from dojo.train.ingredients import MODELS, MODERN
 from dojo.train.runs import Run
-from dojo.train.speaking import Speaker
+from dojo.train.speaking import CACHE, Speaker
 
-# The katas that speaking takes, and the one that reads GPT-2's weights.
-KATAS = ("text/bpe_tokenizer", *MODEL, "pretraining/sampling")
-WEIGHTS = "pretraining/gpt2_weights"
+WEIGHTS = "pretraining/gpt2_weights"  # the kata that reads GPT-2's weights
 HEAD_DIM = 64  # of every published GPT-2
 
 
-def of_run(run: Run, device: str) -> Speaker:
+def katas(model: str) -> tuple[str, ...]:
+    """The addresses of what a model takes to speak."""
+    return ("text/bpe_tokenizer", *MODELS[model], "pretraining/sampling", *((CACHE,) if model == MODERN else ()))
+
+
+def of_run(run: Run, device: str, cached: bool = False) -> Speaker:
     """The model of a run, as its last checkpoint has it. Raises DojoError where there is none that fits."""
     config = run.about()["config"]
     tokenizer = tokens.tokenizer_of(run, config["vocab_size"])
     model = _built(config)
     load(run, model)
-    return Speaker(model.to(device).eval(), tokenizer, config)
+    return Speaker(model.to(device).eval(), tokenizer, config, cached)
 
 
 def load(run: Run, model: nn.Module) -> None:
@@ -118,5 +121,5 @@ def config_of(path: Path) -> dict[str, Any]:
 
 def _built(config: dict[str, Any]) -> nn.Module:
     with torch.random.fork_rng():
-        model: nn.Module = pieces.module("gpt/model").GPTModel(pieces.module("gpt/config").GPTConfig(**config))
+        model: nn.Module = models.build(config)
     return model

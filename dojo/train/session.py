@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from dojo.learner import store
-from dojo.train import fused, pieces, saved, tokens
+from dojo.train import fused, models, pieces, saved, tokens
 from dojo.train.history import History, begun, until
 from dojo.train.parallel import Autocast, Share, Team, own_device
 from dojo.train.runs import Run
 from dojo.train.settings import Settings
 from dojo.train.teaching import Teaching
 
-LAST_IN_BLOCK = ("out_proj.weight", "layers.2.weight")
+LAST_IN_BLOCK = ("out_proj.weight", "layers.2.weight", "down_proj.weight")
 
 
 @dataclass(kw_only=True)
@@ -133,8 +133,7 @@ def open_session(run: Run, settings: Settings, config: dict[str, Any], device: s
     """Build the model, the optimizer and the loaders of a run that learns a text, as of its last checkpoint."""
     learned, held_out = tokens.read(run, config["vocab_size"])
     seed(settings.seed)
-    gpt = pieces.module("gpt/model")
-    model = gpt.GPTModel(pieces.module("gpt/config").GPTConfig(**config)).to(own_device(device))
+    model = models.build(config).to(own_device(device))
     unfused = fused.fuse(model, settings, own_device(device).type)
     if settings.init_std is not None:
         initialize(model, settings.init_std, settings.n_layers)

@@ -4,21 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dojo.train import teaching
+from dojo.train import models, teaching
+from dojo.train.ingredients import GPT2, MODELS
 from dojo.train.teaching import Teaching
 
-BPE, GPT2 = "bpe", "gpt2"  # a vocabulary of the run's own, or that of GPT-2
+BPE = "bpe"  # a vocabulary of the run's own; GPT2 is that of GPT-2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Teaching):
     """All that a run depends on beside its text and its pieces.
 
-    vocab_size and context_length are in tokens, batch_size in windows of context_length tokens. Dropout is
-    drop_rate. held_out is the share of the text, at its end, that is not learned but predicted. Weights begin with the
-    standard deviation init_std, as GPT-2's did; without one they begin as PyTorch has them.
+    model is GPT2 or MODERN. vocab_size and context_length are in tokens, batch_size in windows of context_length
+    tokens. Dropout is drop_rate. held_out is the share of the text, at its end, that is not learned but predicted.
+    Weights begin with the standard deviation init_std, as GPT-2's did; without one they begin as PyTorch has them.
     """
 
+    model: str = GPT2
     tokenizer: str = BPE
     vocab_size: int = 1024
     context_length: int = 64
@@ -33,9 +35,14 @@ class Settings(Teaching):
     init_std: float | None = 0.02
 
     def config(self, vocab_size: int) -> dict[str, Any]:
-        """What GPTConfig takes; a text may have too few pairs to fill a vocabulary, so its size is given."""
+        """The model's configuration; a text may have too few pairs to fill a vocabulary, so its size is given."""
         names = ("context_length", "emb_dim", "n_heads", "n_layers", "drop_rate")
-        return {"vocab_size": vocab_size, **{name: getattr(self, name) for name in names}, "qkv_bias": False}
+        return models.config_of(self.model, vocab_size, **{name: getattr(self, name) for name in names})
+
+    @property
+    def why_not(self) -> str:
+        """What of the sizes does not fit the model, in a sentence; empty where all does."""
+        return models.why_not(self.model, self.emb_dim, self.n_heads, self.drop_rate)
 
     def least_bytes(self, vocab_size: int) -> int:
         """The memory that training takes at least: each weight four times, with its gradient and two averages."""
@@ -47,11 +54,13 @@ def check(about: Mapping[str, Any]) -> None:
     """Raise ValueError if the description of a pretraining run, read from a file, is wrong; the message says where."""
     teaching.check(about, {"text": str, "sha256": str, "pieces": dict, "settings": dict, "config": dict})
     settings = Settings.of_data(about["settings"])
+    if settings.model not in MODELS:
+        raise ValueError(f"model is {settings.model!r:.40}")
     size = about["config"].get("vocab_size")
     if type(size) is not int or size < 1 or settings.config(size) != about["config"]:
         raise ValueError("config and settings do not match")
-    if settings.emb_dim % settings.n_heads:
-        raise ValueError(f"{settings.n_heads} heads do not share {settings.emb_dim} features evenly")
+    if why := settings.why_not:
+        raise ValueError(why)
 
 
 # small is for half a megabyte in three minutes on two cores; quick, for the story with messages, and story, for the

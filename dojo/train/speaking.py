@@ -8,22 +8,40 @@ from typing import Any
 import torch
 from torch import nn
 
-from dojo.train import pieces
+from dojo.train import models, pieces
 from dojo.train.ingredients import END_OF_TEXT
 
+CACHE = "modern/kv_cache"
 LONGEST_CHARACTER = 4  # bytes, and so tokens at most, that one character takes
 SAMPLE_TOKENS, SEED = 48, 123
 COLDEST = 1e-4  # at a lower temperature the likeliest token is as good as certain
 BROKEN = "\ufffd"  # what bytes decode to that are not a character
 
 
+class Remembering(nn.Module):
+    """A model that goes on where it was: generate_cached makes a new cache for each call, and is given one token each.
+
+    So its words can be shown one by one, and each token is still read once.
+    """
+
+    def __init__(self, model: nn.Module, layers: int, context_length: int) -> None:
+        super().__init__()
+        self.model, self.layers = model, layers
+        self.kept = pieces.module(CACHE).KVCache(layers, context_length)
+
+    def forward(self, ids: torch.Tensor, cache: Any) -> torch.Tensor:
+        logits: torch.Tensor = self.model(ids, cache=self.kept)
+        return logits
+
+
 @dataclass
 class Speaker:
-    """A model, its tokenizer, and its configuration."""
+    """A model, its tokenizer, and its configuration. Where it is `cached`, it reads each token once while it speaks."""
 
     model: nn.Module
     tokenizer: Any
     config: dict[str, Any]
+    cached: bool = False
 
     @property
     def context_length(self) -> int:
@@ -51,13 +69,14 @@ class Speaker:
         }
         ids, only = self._begin(prompt)
         row = torch.tensor([ids], device=device)
+        memory = Remembering(self.model, models.layers(self.config), self.context_length) if self.cached else None
         said: list[int] = []
         told = "" if only is None else " "  # the space that the prompt has already
         for _ in range(tokens):
             # A generator of its own, and dropout switched off, are further clauses of sampling.
             with torch.random.fork_rng(), pieces.module("modes").eval_mode(self.model):
                 torch.manual_seed(seeds.getrandbits(63))
-                row = self._next(row, only, how)
+                row = self._next(row, only, how, memory)
             only = None
             if int(row[0, -1]) == end:
                 break
@@ -87,8 +106,17 @@ class Speaker:
         spaced = [self.tokenizer.decode([token]).startswith(" ") for token in range(size)]
         return self.tokenizer.encode(prompt.removesuffix(" ")), torch.tensor(spaced)
 
-    def _next(self, row: torch.Tensor, only: torch.Tensor | None, how: dict[str, Any]) -> torch.Tensor:
+    def _next(
+        self, row: torch.Tensor, only: torch.Tensor | None, how: dict[str, Any], memory: Remembering | None
+    ) -> torch.Tensor:
         sampling = pieces.module("pretraining/sampling")
+        # Beyond the context all positions change with each token, so there is nothing to keep.
+        if memory and only is None and row.shape[1] <= self.context_length:
+            unread = row[:, memory.kept.length :]
+            generate = pieces.module(CACHE).generate_cached
+            with torch.no_grad():
+                read = generate(memory, unread, 1, memory.layers, self.context_length, **how)
+            return torch.cat([row, read[:, -1:]], dim=1)
         if only is None:
             longer: torch.Tensor = sampling.generate(self.model, row, 1, self.context_length, **how)
             return longer

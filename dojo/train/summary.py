@@ -7,7 +7,7 @@ import torch
 
 from dojo.learner import store
 from dojo.system import terminal
-from dojo.train import bigram, curve, pieces, tokens
+from dojo.train import beside, bigram, curve, pieces, tokens
 from dojo.train.chart import chart, smoothed
 from dojo.train.opening import row
 from dojo.train.session import Session, final_loss
@@ -25,6 +25,8 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     row("beside it", f"a table of pairs of tokens: perplexity {pairs:.1f}; blind guessing: {size:,}")
     if unsure >= pairs:
         row("", "The table wins: there was too little text to learn more than pairs from. More text helps most.")
+    if told := beside.other_model(session.run, about, unsure):
+        row("", told)
     row("text", f"{terminal.harmless(about['text'])}, SHA-256 {about['sha256']}")
     about["result"] = {"loss": loss, "perplexity": unsure, "bigram_perplexity": pairs}
     session.run.note(about)

@@ -15,9 +15,9 @@ from dojo.learner import store
 from dojo.system import vocabulary
 from dojo.system.files import NotRegular, check_regular, read_regular
 from dojo.train import pieces
-from dojo.train.ingredients import END_OF_TEXT
+from dojo.train.ingredients import END_OF_TEXT, GPT2
 from dojo.train.runs import Run
-from dojo.train.settings import GPT2, Settings
+from dojo.train.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 
 from dojo.catalog import specification
 from dojo.system import vocabulary
-from dojo.train.ingredients import KATAS
+from dojo.train.ingredients import GPT2, katas
 
+KATAS = katas(GPT2)
 SIZES = {"vocab-size": 300, "context-length": 16, "emb-dim": 16, "n-heads": 2, "n-layers": 1, "epochs": 1}
 TINY = ["--story", "--device", "cpu", *(word for name, size in SIZES.items() for word in (f"--{name}", str(size)))]
 

@@ -28,7 +28,7 @@ def speaker():
 def test_what_the_heads_take_gives_what_the_attention_gives(speaker):
     att = speaker.model.trf_blocks[0].att
     x = torch.randn(1, 5, 12)
-    weights = attention(att, x, 3)  # (heads, tokens, tokens)
+    weights = attention(att, x, speaker.config)  # (heads, tokens, tokens)
     values = att.W_value(x)[0].view(5, 3, 4).transpose(0, 1)  # (heads, tokens, head_dim)
     context = (weights @ values).transpose(0, 1).reshape(1, 5, 12)
     torch.testing.assert_close(att.out_proj(context), att.eval()(x))
