@@ -28,8 +28,8 @@ MEMORY_LIMIT = 4 * 2**30
 # Most of a trial's time is pytest's own, so it loads little: two of these collect garbage at the end of every run, and
 # rewriting asserts, which is left out as well, serves messages that nobody reads here.
 LEFT_OUT = (
-    "cacheprovider", "debugging", "doctest", "faulthandler", "junitxml", "legacypath", "logging", "pastebin", "randomly",
-    "setuponly", "setupplan", "stepwise", "threadexception", "unittest", "unraisableexception", "xdist",
+    "cacheprovider", "debugging", "doctest", "faulthandler", "junitxml", "legacypath", "logging", "pastebin",
+    "randomly", "setuponly", "setupplan", "stepwise", "threadexception", "unittest", "unraisableexception", "xdist",
 )  # fmt: skip
 
 
