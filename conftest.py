@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(name): the clause of the specification that a test enforces")
     config.addinivalue_line("markers", "slow: of the mistakes, only those of the test's own clause are tried on it")
+    config.addinivalue_line("markers", "long: a test in tests/meta that tox -e long runs, and tox -e meta does not")
     from dojo.serving.finder import CHECKS, ROOMS, rooms
 
     config.stash[BEFORE] = {name: os.environ.get(name) for name in (ROOMS, CHECKS)}

@@ -56,6 +56,7 @@ def test_benchmarks_that_need_more_say_so_and_skip():
     assert "error" not in done.stdout.lower(), done.stdout
 
 
+@pytest.mark.long
 def test_what_a_gpu_is_needed_for_can_be_rehearsed_on_a_bare_cpu(tmp_path):
     """Its children are bare as well: Python runs sitecustomize.py before anything else."""
     (tmp_path / "sitecustomize.py").write_text(BARE, encoding="utf-8")

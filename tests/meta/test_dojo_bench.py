@@ -29,6 +29,7 @@ def short(scratch):
     return scratch
 
 
+@pytest.mark.long
 def test_an_untouched_stub_is_not_on_the_ladder_and_the_others_are(short):
     done = short.run("dojo", "bench", "attention", "--quick", OMP_NUM_THREADS="1")
     assert "yours is not on the ladder: katas/attention/multihead.py is not written yet" in done.stdout, done.stderr

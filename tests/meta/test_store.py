@@ -13,9 +13,10 @@ import pytest
 from dojo.learner import store
 
 WRITER = """
-import sys
+import signal, sys
 from pathlib import Path
 from dojo.learner import store
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without one
 store.FOLDER = store.ROOT / sys.argv[1]
 size, name = int(sys.argv[2]), sys.argv[3]
 number = 0

@@ -53,7 +53,7 @@ def called(clone, words, how):
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words or "the map")
-@pytest.mark.parametrize("how", SHELL)
+@pytest.mark.parametrize("how", [FULL, *(pytest.param(how, marks=pytest.mark.long) for how in SHELL if how != FULL)])
 def test_a_stream_that_takes_or_gives_nothing_costs_no_more_than_a_line(clone, words, how):
     code, lines = called(clone, words, how)
     assert not [line for line in lines if "Traceback" in line or "Exception ignored" in line], lines

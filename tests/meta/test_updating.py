@@ -369,6 +369,7 @@ MORE = OWN.replace("by hand", "on second thought")
 EXPECTED = FRESH.replace("    return number + number", "    # on second thought\n    return 2 * number")
 
 
+@pytest.mark.long
 def test_an_update_that_is_killed_at_any_step_is_brought_to_an_end_by_the_next_command(upstream, learner, tmp_path):
     learner.write("katas/toys/doubling.py", OWN)
     commit(learner, "My doubling")
