@@ -177,12 +177,11 @@ def name_of(text: Text) -> str:
 
 def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, device: str, slow: str) -> Plan:
     """Settle the pieces, make the tokens, and open a folder for the run."""
-    from dojo.train import opening, runs, slowness
+    from dojo.train import opening, runs
 
-    short = slowness.runs_out(text.text, 0 if settings.tokenizer == GPT2 else settings.vocab_size)
     about_it = f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}..."
     terminal.say((terminal.harmless(text.name), "bold"), about_it)
-    chosen = opening.chosen_pieces(solutions, device, short=short)
+    chosen = opening.chosen_pieces(solutions, device, short=opening.runs_out(text, settings))
 
     def borrows(told: str) -> bool:
         return confirmed(f"{told} Borrow it?", yes=False) if slow == ASK and terminal.interactive() else slow != OWN

@@ -33,6 +33,11 @@ def chosen_pieces(
     return chosen
 
 
+def runs_out(text: Text, settings: Settings) -> bool:
+    """Whether a text may have fewer pairs to merge than a run asks for."""
+    return slowness.runs_out(text.text, settings.vocab_size if settings.tokenizer == BPE else 0)
+
+
 def _say_testing(kata: Kata) -> None:
     terminal.say((f"testing {kata.address} ...", "dim"))
 
