@@ -188,7 +188,8 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, device
 
     about_it = f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}..."
     terminal.say((terminal.harmless(text.name), "bold"), about_it)
-    chosen = opening.chosen_pieces(solutions, device, katas(settings.model))
+    short = opening.runs_out(text, settings)
+    chosen = opening.chosen_pieces(solutions, device, katas(settings.model), short=short)
 
     def borrows(told: str) -> bool:
         return confirmed(f"{told} Borrow it?", yes=False) if slow == ASK and terminal.interactive() else slow != OWN

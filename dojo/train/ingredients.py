@@ -37,6 +37,7 @@ NEEDED_TO_RESUME = {
     "pretraining/training": ("undisturbed", "resumed", "rewound"),
 }
 NEEDED_ON_A_GPU = {"gpt/model": ("device",), "modern/grouped_query": ("device",)}
+NEEDED_FOR_A_SHORT_TEXT = {"text/bpe_training": ("exhausted",)}
 NEEDED_FOR_WEIGHTS = {"pretraining/gpt2_weights": ("prefix", "lm-head", "missing", "shapes")}
 END_OF_TEXT = "<|endoftext|>"
 
@@ -47,11 +48,14 @@ def katas(model: str) -> tuple[str, ...]:
     return (*text, *MODELS[model], "pretraining/sampling", *LOOP)
 
 
-def needed(device: str, resumed: bool = False, weights: bool = False) -> dict[str, tuple[str, ...]]:
+def needed(
+    device: str, resumed: bool = False, weights: bool = False, short: bool = False
+) -> dict[str, tuple[str, ...]]:
     """The further clauses that a command calls for, by the address of the kata."""
     return (
         NEEDED
         | (NEEDED_TO_RESUME if resumed else {})
         | (NEEDED_ON_A_GPU if device != "cpu" else {})
         | (NEEDED_FOR_WEIGHTS if weights else {})
+        | (NEEDED_FOR_A_SHORT_TEXT if short else {})
     )

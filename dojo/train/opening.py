@@ -20,15 +20,22 @@ LABEL = 12  # columns
 COPIES = 2 * 3  # of each parameter in two checkpoints, the old one and the one that takes its place
 
 
-def chosen_pieces(solutions: bool, device: str, katas: Iterable[str], resumed: bool = False) -> Pieces:
-    """The pieces of a run, told and served."""
+def chosen_pieces(
+    solutions: bool, device: str, katas: Iterable[str], resumed: bool = False, short: bool = False
+) -> Pieces:
+    """The pieces of a run, told and served. `short`: its text may have fewer pairs to merge than are asked for."""
     if solutions:
         chosen = pieces.reference(katas)
     else:
-        chosen = pieces.own_where_green(katas, _say_testing, needed(device, resumed))
+        chosen = pieces.own_where_green(katas, _say_testing, needed(device, resumed, short=short))
         tell(chosen)
     chosen.serve()
     return chosen
+
+
+def runs_out(text: Text, settings: Settings) -> bool:
+    """Whether a text may have fewer pairs to merge than a run asks for."""
+    return slowness.runs_out(text.text, settings.vocab_size if settings.tokenizer == BPE else 0)
 
 
 def _say_testing(kata: Kata) -> None:

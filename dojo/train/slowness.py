@@ -1,6 +1,7 @@
 """How long an own piece would take, found out on a little, and whether the reference should stand in."""
 
 import math
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +29,15 @@ def per_merge(train_bpe: Callable[..., Any], text: str) -> float:
     """The seconds of one merge more."""
     few, many = [seconds(partial(train_bpe, text, 256 + merges)) for merges in (FEW, MANY)]
     return max(many - few, 0.0) / (MANY - FEW)
+
+
+def runs_out(text: str, vocab_size: int) -> bool:
+    """Whether training on a text, or timing it on the beginning, may run out of pairs before all merges are made.
+
+    Each word takes a merge of its own at least, and the beginning is a quarter of the text.
+    """
+    words = set(re.findall(r"[^\W\d_]{2,}", text))
+    return len(words) < max(vocab_size - 256, 4 * MANY)
 
 
 def growth(small: float, large: float) -> float:

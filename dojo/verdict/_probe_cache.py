@@ -20,7 +20,10 @@ from dojo.verdict.results import kept, recovered
 
 PURPOSE = "probe"
 # What decides the result of a probe, besides the files of the kata and of those that it builds on.
-FRAME = ("tests/support.py", "dojo/verdict/diagnosis.py", "dojo/verdict/results.py", "dojo/serving/finder.py")
+FRAME = (
+    "tests/support.py", "tests/probes.py",
+    "dojo/verdict/diagnosis.py", "dojo/verdict/results.py", "dojo/serving/finder.py",
+)  # fmt: skip
 
 
 def recalled(address: str, work_out: Callable[[], Any]) -> Any:

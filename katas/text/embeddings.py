@@ -47,7 +47,7 @@ class InputEmbedding(nn.Module):
         state-dict  The state dict holds the two tables and nothing else.
         too-long    More tokens than context_length raise a ValueError that names both numbers.
         dtype       The output has the dtype of the parameters, with its precision.
-        device      Whatever a call creates is on the device of the ids.
+        device      Tensors that a call creates are on the device of the ids.
 
     Source: book section 2.8; Radford et al. 2018, section 3.1.
     """

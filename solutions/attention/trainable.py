@@ -35,7 +35,8 @@ def scaled_dot_product_attention(
                       all visible scores are the lowest.
         extreme       Scores of 40 000 and -40 000 give neither nan nor inf, in result and gradients.
         dtype         The result has the dtype of the queries (or of x), with its precision, whatever the mask is.
-        device        No value of a tensor is asked for and no tensor is made elsewhere, so it works on the meta device.
+        device        Tensors that a call creates are on the device of the queries, and no value of a tensor is asked
+                      for, so it works on the meta device.
         pure          No argument is changed, and no call of SelfAttention changes the module.
 
     Not allowed: torch.nn.functional.scaled_dot_product_attention, MultiheadAttention, multi_head_attention_forward,

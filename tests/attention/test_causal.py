@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from katas.attention.causal import CausalAttention
-from tests import laws
-from tests.support import clause, close, filled, numbers, output_of_moved, parameters, refuses
+from tests import laws, probes
+from tests.support import clause, close, filled, numbers, parameters, refuses
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 WEIGHTS = tuple(f"{name}.weight" for name in PROJECTIONS)
@@ -86,28 +86,6 @@ def probe(kata):
         made = [kata.CausalAttention(5, 3, 7, 0.0, *asked) for asked in ((), (False,), (True,))]
         return [[name for name, _ in each.named_parameters() if "bias" in name] for each in made]
 
-    def fits():
-        """Whether 1, 6 and 7 tokens come through, where 7 fit."""
-        attention, found = made(), []
-        for tokens in (1, 6, 7):
-            try:
-                found.append(attention(numbers(2, tokens, 5)).shape[1] == tokens)
-            except Exception:
-                found.append(False)
-        return found
-
-    def learned():
-        attention = made()
-        loss = attention(x).square().sum()
-        if not loss.requires_grad:
-            return "nothing"
-        found = torch.autograd.grad(loss, list(attention.parameters()), allow_unused=True)
-        return [gradient is not None and bool(gradient.any()) for gradient in found]
-
-    def input_gradient():
-        attention, leaf = made(), x.clone().requires_grad_()
-        return torch.autograd.grad(attention(leaf).square().sum(), leaf)[0]
-
     def dropped():
         """What dropout does to the weights of the last of 32 tokens, which are 1/32 without."""
         *seen, total = attention_weights(kata.CausalAttention, 0.25)()[:, -1].unbind(-1)
@@ -127,76 +105,17 @@ def probe(kata):
     def in_eval():
         return torch.allclose(made(0.25).eval()(x.clone()), made()(x.clone()), equal_nan=True)
 
-    def saved():
-        attention = made()
-        return sorted(attention.state_dict()) != sorted(name for name, _ in attention.named_parameters())
-
-    def refusal():
-        """What comes of 8 tokens, where 7 fit; what PyTorch finds out in the middle is no refusal."""
-        try:
-            return f"{made()(numbers(2, 8, 5)).shape[1]} tokens"
-        except (ValueError, AssertionError) as error:
-            return type(error).__name__
-        except Exception:
-            return "8 tokens"
-
-    def message():
-        try:
-            made()(numbers(2, 8, 5))
-        except ValueError as error:
-            return "8" in str(error) and "7" in str(error)
-        except Exception:
-            pass
-        return True
-
     def leaks(visible, hidden, dtype=torch.float32):
         """Whether the first of two tokens, of the value 2, sees anything of the second, of the value 60."""
         attention, tokens = two_tokens(kata.CausalAttention, visible, hidden, dtype)
-        try:
-            return attention(tokens)[0, 0].item() > 2
-        except RuntimeError as error:
-            return "overflow" in str(error)
+        return probes.exceeds(lambda: attention(tokens)[0, 0], 2)
 
     def finite(score):
         attention, tokens = two_tokens(kata.CausalAttention, score, score)
         return bool(attention(tokens).isfinite().all())
 
-    def of_dtype(dtype):
-        try:
-            return str(made().to(dtype)(x.to(dtype)).dtype)
-        except RuntimeError as error:
-            return "no such number" if "overflow" in str(error) else "two dtypes"
-
-    def precise():
-        """Whether float64 keeps its digits; an output that is wrong anyway says nothing about that."""
-        seen, exact = made().double()(x.double()).double(), of_torch(made().double(), x.double())
-        return torch.allclose(seen, exact, rtol=1e-9, atol=1e-9) or not torch.allclose(seen, exact, rtol=1e-3)
-
-    def unchanged():
-        given = x.clone()
-        made()(given)
-        return torch.equal(given, x)
-
-    def copied():
-        attention = made()
-        attention(x)
-        try:
-            return bool(copy.deepcopy(attention))
-        except RuntimeError:
-            return False
-
-    def in_order():
-        """Whether the layers are created in the order of the specification; None where they are none of these."""
-        torch.manual_seed(5)
-        in_turn = [torch.nn.Linear(5, 3, bias=False).weight for _ in PROJECTIONS]
-        torch.manual_seed(5)
-        known = dict(kata.CausalAttention(5, 3, 7, 0.0).named_parameters())
-        found = [[w.equal(known[name]) for w in in_turn] for name in WEIGHTS]
-        return (
-            found == [[True, False, False], [False, True, False], [False, False, True]]
-            if all(map(any, found))
-            else None
-        )
+    def too_long():
+        return made()(numbers(2, 8, 5))
 
     lowest = torch.finfo(torch.float16).min
     return {
@@ -206,24 +125,24 @@ def probe(kata):
         "equal scores": average,
         "biases": biases,
         "parameters": lambda: len(list(made().parameters())),
-        "lengths": fits,
-        "what learns": learned,
-        "gradient": input_gradient,
+        "lengths": lambda: probes.lengths(made(), 1, 6, 7, features=5),
+        "what learns": lambda: probes.learns((module := made())(x), module.parameters()),
+        "gradient": lambda: probes.input_gradient(made(), x),
         "dropped": dropped,
         "not dropped": the_others,
         "in eval": in_eval,
-        "device": lambda: output_of_moved(made(), x),
-        "saved": saved,
-        "too long": refusal,
-        "message": message,
+        "device": lambda: probes.moved(made(), x),
+        "saved": lambda: probes.saves_more(made()),
+        "too long": lambda: probes.refusal(too_long),
+        "message": lambda: probes.names_all(too_long, 8, 7),
         "finite": lambda: [finite(score) for score in (50.0, 400.0, -40_000.0)],
         "low": lambda: [leaks(-4e4, -8e4), leaks(-(2.0**40), -(2.0**41)), leaks(lowest, lowest, torch.float16)],
         "high": lambda: leaks(0.0, 4e4) or leaks(0.0, 2.0**40),
-        **{name: lambda dtype=dtype: of_dtype(dtype) for name, dtype in DTYPES.items()},
-        "precise": precise,
-        "input unchanged": unchanged,
-        "copied": copied,
-        "order": in_order,
+        **{n: lambda dtype=dtype: probes.dtype(lambda: made().to(dtype)(x.to(dtype))) for n, dtype in DTYPES.items()},
+        "precise": lambda: probes.precise(made().double()(x.double()), of_torch(made().double(), x.double())),
+        "input unchanged": lambda: probes.unchanged(made(), x),
+        "copied": lambda: probes.copied(made(), x),
+        "order": lambda: probes.in_order(lambda: kata.CausalAttention(5, 3, 7, 0.0), WEIGHTS, 5, 3),
     }
 
 

@@ -11,8 +11,8 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from katas.attention.causal import CausalAttention
 from katas.attention.multihead import MultiHeadAttention, MultiHeadAttentionWrapper
-from tests import laws
-from tests.support import clause, close, dealt, filled, numbers, output_of_moved, parameters, refuses
+from tests import laws, probes
+from tests.support import clause, close, dealt, filled, numbers, parameters, refuses
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
 LAYERS = (*PROJECTIONS, "out_proj")
@@ -106,28 +106,6 @@ def probe(kata):
         made = kind(5, size, 7, 0.0, 3), kind(5, size, 7, 0.0, 3, False), kind(5, size, 7, 0.0, 3, True)
         return [sum("bias" in name for name, _ in each.named_parameters()) for each in made]
 
-    def lengths(attention):
-        """Whether 1, 6 and 7 tokens come through, where 7 fit."""
-        found = []
-        for tokens in (1, 6, 7):
-            try:
-                found.append(attention(numbers(2, tokens, 5)).shape[1] == tokens)
-            except Exception:
-                found.append(False)
-        return found
-
-    def learned():
-        attention = made()
-        loss = attention(x).square().sum()
-        if not loss.requires_grad:
-            return "nothing"
-        found = torch.autograd.grad(loss, list(attention.parameters()), allow_unused=True)
-        return [gradient is not None and bool(gradient.any()) for gradient in found]
-
-    def input_gradient():
-        leaf = x.clone().requires_grad_()
-        return torch.autograd.grad(made()(leaf).square().sum(), leaf)[0]
-
     def dropped():
         """What dropout does to the weights of the last of 24 tokens, which are 1/24 without."""
         without, seen = (attention_weights(kata.MultiHeadAttention, rate)()[:, -1] for rate in (0.0, 0.25))
@@ -149,77 +127,22 @@ def probe(kata):
     def in_eval():
         return torch.allclose(made(0.25).eval()(x.clone()), made()(x.clone()), equal_nan=True)
 
-    def saved():
-        attention = made()
-        return sorted(attention.state_dict()) != sorted(name for name, _ in attention.named_parameters())
-
-    def refusal(call):
-        """The kind of a refusal; what PyTorch finds out in the middle is none."""
-        try:
-            return list(call().shape) if isinstance(call(), torch.Tensor) else "nothing"
-        except (ValueError, AssertionError) as error:
-            return type(error).__name__
-        except Exception:
-            return "nothing"
-
-    def message():
-        try:
-            made()(numbers(2, 8, 5))
-        except ValueError as error:
-            return "8" in str(error) and "7" in str(error)
-        except Exception:
-            pass
-        return True
-
     def leaks(visible, hidden, dtype=torch.float32):
         attention, tokens = two_tokens(kata.MultiHeadAttention, visible, hidden, dtype)
-        try:
-            return attention(tokens)[0, 0, 0].item() > 2
-        except RuntimeError as error:
-            return "overflow" in str(error)
+        return probes.exceeds(lambda: attention(tokens)[0, 0, 0], 2)
 
     def finite(score):
         attention, tokens = two_tokens(kata.MultiHeadAttention, score, score)
         return bool(attention(tokens).isfinite().all())
-
-    def of_dtype(dtype):
-        try:
-            return str(made().to(dtype)(x.to(dtype)).dtype)
-        except RuntimeError as error:
-            return "no such number" if "overflow" in str(error) else "two dtypes"
-
-    def precise():
-        """Whether float64 keeps its digits; an output that is wrong anyway says nothing about that."""
-        seen, exact = made().double()(x.double()).double(), of_torch(made().double(), 3, x.double())
-        return torch.allclose(seen, exact, rtol=1e-9, atol=1e-9) or not torch.allclose(seen, exact, rtol=1e-3)
-
-    def unchanged():
-        given = x.clone()
-        made()(given)
-        return torch.equal(given, x)
-
-    def copied():
-        attention = made()
-        attention(x)
-        try:
-            return bool(copy.deepcopy(attention))
-        except RuntimeError:
-            return False
-
-    def in_order():
-        """Whether the layers are created in the order of the specification; None where they are none of these."""
-        torch.manual_seed(5)
-        in_turn = [torch.nn.Linear(7, 7, bias=False).weight for _ in LAYERS]
-        torch.manual_seed(5)
-        known = dict(kata.MultiHeadAttention(7, 7, 7, 0.0, 1).named_parameters())
-        found = [[w.equal(known[f"{name}.weight"]) for w in in_turn] for name in LAYERS]
-        return [row.index(True) for row in found] == [0, 1, 2, 3] if all(map(any, found)) else None
 
     def heads_apart():
         """How many parameters of their own the heads have, and whether two of them start alike."""
         seen = kata.MultiHeadAttentionWrapper(5, 4, 7, 0.0, 3)
         first = [head.W_query.weight for head in seen.heads]
         return len({id(p) for p in seen.parameters()}), len(first), first[0].shape, first[0].equal(first[-1])
+
+    def too_long():
+        return made()(numbers(2, 8, 5))
 
     lowest = torch.finfo(torch.float16).min
     return {
@@ -228,7 +151,7 @@ def probe(kata):
         "its heads": heads_apart,
         "its biases": lambda: biases(kata.MultiHeadAttentionWrapper, 4),
         "its dropout": lambda: torch.allclose(wrapper(dropout=0.25)(x), wrapper()(x)),
-        "its lengths": lambda: lengths(wrapper()),
+        "its lengths": lambda: probes.lengths(wrapper(), 1, 6, 7, features=5),
         "numbers": lambda: made()(x),
         "joined": joined,
         "one head": lambda: deal(kata.MultiHeadAttention(5, 12, 7, 0.0, 1))(x),
@@ -237,25 +160,25 @@ def probe(kata):
         "one token": lambda: made()(x[:, :1]),
         "biases": lambda: biases(kata.MultiHeadAttention, 12),
         "parameters": lambda: len(list(made().parameters())),
-        "lengths": lambda: lengths(made()),
-        "what learns": learned,
-        "gradient": input_gradient,
+        "lengths": lambda: probes.lengths(made(), 1, 6, 7, features=5),
+        "what learns": lambda: probes.learns((module := made())(x), module.parameters()),
+        "gradient": lambda: probes.input_gradient(made(), x),
         "dropped": dropped,
         "not dropped": the_others,
         "in eval": in_eval,
-        "device": lambda: output_of_moved(made(), x),
-        "5 heads": lambda: refusal(lambda: kata.MultiHeadAttention(5, 12, 7, 0.0, 5)),
-        "-1 heads": lambda: refusal(lambda: kata.MultiHeadAttention(5, 12, 7, 0.0, -1)),
-        "saved": saved,
-        "too long": lambda: refusal(lambda: made()(numbers(2, 8, 5))),
-        "message": message,
+        "device": lambda: probes.moved(made(), x),
+        "5 heads": lambda: probes.refusal(lambda: kata.MultiHeadAttention(5, 12, 7, 0.0, 5)),
+        "-1 heads": lambda: probes.refusal(lambda: kata.MultiHeadAttention(5, 12, 7, 0.0, -1)),
+        "saved": lambda: probes.saves_more(made()),
+        "too long": lambda: probes.refusal(too_long),
+        "message": lambda: probes.names_all(too_long, 8, 7),
         "finite": lambda: [finite(score) for score in (50.0, 400.0, -40_000.0)],
         "low": lambda: [leaks(-4e4, -8e4), leaks(-(2.0**40), -(2.0**41)), leaks(lowest, lowest, torch.float16)],
-        **{name: lambda dtype=dtype: of_dtype(dtype) for name, dtype in DTYPES.items()},
-        "precise": precise,
-        "input unchanged": unchanged,
-        "copied": copied,
-        "order": in_order,
+        **{n: lambda dtype=dtype: probes.dtype(lambda: made().to(dtype)(x.to(dtype))) for n, dtype in DTYPES.items()},
+        "precise": lambda: probes.precise(made().double()(x.double()), of_torch(made().double(), 3, x.double())),
+        "input unchanged": lambda: probes.unchanged(made(), x),
+        "copied": lambda: probes.copied(made(), x),
+        "order": lambda: probes.in_order(lambda: kata.MultiHeadAttention(7, 7, 7, 0.0, 1), WEIGHTS, 7, 7),
     }
 
 

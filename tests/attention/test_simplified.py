@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
 from katas.attention.simplified import attention_scores, attention_weights, context_vectors
-from tests import laws
+from tests import laws, probes
 from tests.support import clause, close, numbers
 
 LN3 = math.log(3)
@@ -62,16 +62,6 @@ def probe(kata):
     def of_dtype(step, shape):
         return [str(step(numbers(*shape, dtype=dtype)).dtype) for dtype in DTYPES.values()]
 
-    def precise():
-        """Whether float64 keeps its digits; weights that are wrong anyway say nothing about that."""
-        seen, exact = weights(square.double()).double(), torch.softmax(square.double(), -1)
-        return torch.allclose(seen, exact, rtol=1e-9) or not torch.allclose(seen, exact, rtol=1e-3)
-
-    def unchanged(step, given):
-        before = given.clone()
-        step(given)
-        return torch.equal(given, before)
-
     return {
         "scores": lambda: scores(x),
         "weights": lambda: weights(square.clone()),
@@ -89,9 +79,9 @@ def probe(kata):
         "dtype of scores": lambda: of_dtype(scores, (5, 3)),
         "dtype of weights": lambda: of_dtype(weights, (5, 5)),
         "dtype of contexts": lambda: of_dtype(contexts, (5, 3)),
-        "precise": precise,
-        "scores unchanged": lambda: unchanged(weights, square.clone()),
-        "inputs unchanged": lambda: unchanged(contexts, x.clone()),
+        "precise": lambda: probes.precise(weights(square.double()), torch.softmax(square.double(), -1)),
+        "scores unchanged": lambda: probes.unchanged(weights, square),
+        "inputs unchanged": lambda: probes.unchanged(contexts, x),
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from katas.attention.trainable import SelfAttention, scaled_dot_product_attention
-from tests import laws
+from tests import laws, probes
 from tests.support import clause, close, dealt, numbers, parameters, refuses
 
 PROJECTIONS = ("W_query", "W_key", "W_value")
@@ -129,10 +129,7 @@ def probe(kata):
         return "nothing"
 
     def leaks(visible, hidden, dtype=torch.float32):
-        try:
-            return attend(*two_keys(visible, hidden, dtype)).item() > 2
-        except RuntimeError as error:
-            return "overflow" in str(error)
+        return probes.exceeds(lambda: attend(*two_keys(visible, hidden, dtype)), 2)
 
     def finite(*scores):
         return [
@@ -140,16 +137,7 @@ def probe(kata):
         ]
 
     def of_dtype(kind, dtype, theirs):
-        try:
-            return str(attend(*triple(dtype=dtype), *mask_of(kind, 4, 5, dtype=theirs)).dtype)
-        except RuntimeError as error:
-            return "no such number" if "overflow" in str(error) else "two dtypes"
-
-    def precise():
-        """Whether float64 keeps its digits; a result that is wrong anyway says nothing about that."""
-        arguments = triple(dtype=torch.float64)
-        seen, exact = attend(*arguments).double(), of_torch(*arguments)
-        return torch.allclose(seen, exact, rtol=1e-9) or not torch.allclose(seen, exact, rtol=1e-3)
+        return probes.dtype(lambda: attend(*triple(dtype=dtype), *mask_of(kind, 4, 5, dtype=theirs)))
 
     def on_meta():
         found = set()
@@ -188,14 +176,6 @@ def probe(kata):
         except RuntimeError:
             return False, given.equal(x)
 
-    def in_order():
-        torch.manual_seed(5)
-        in_turn = [torch.nn.Linear(5, 3, bias=False).weight for _ in PROJECTIONS]
-        torch.manual_seed(5)
-        known = dict(kata.SelfAttention(5, 3).named_parameters())
-        found = [[w.equal(known[name]) for w in in_turn] for name in WEIGHTS]
-        return [row.index(True) for row in found] == [0, 1, 2] if all(map(any, found)) else None
-
     lowest = torch.finfo(torch.float16).min
     return {
         "numbers": lambda: attend(*triple()),
@@ -223,7 +203,7 @@ def probe(kata):
         "float16": lambda: of_dtype("boolean", torch.float16, torch.float16),
         "bfloat16": lambda: of_dtype("none", torch.bfloat16, torch.bfloat16),
         "a wider mask": lambda: of_dtype("floating", torch.bfloat16, torch.float32),
-        "precise": precise,
+        "precise": lambda: probes.precise(attend(*(exact := triple(dtype=torch.float64))), of_torch(*exact)),
         "on meta": on_meta,
         "unchanged": lambda: unchanged("none"),
         "mask unchanged": lambda: unchanged("boolean")[-1],
@@ -233,7 +213,7 @@ def probe(kata):
         "module beside the function": beside,
         "module's batch": module_apart,
         "module kept": module_kept,
-        "order": in_order,
+        "order": lambda: probes.in_order(lambda: kata.SelfAttention(5, 3), WEIGHTS, 5, 3),
     }
 
 

@@ -13,7 +13,7 @@ from katas.attention.multihead import MultiHeadAttention
 from katas.gpt.block import TransformerBlock
 from katas.gpt.config import GPTConfig
 from katas.gpt.feedforward import FeedForward
-from tests import laws
+from tests import laws, probes
 from tests.support import clause, close, dealt, numbers, same
 
 
@@ -108,11 +108,6 @@ def probe(kata):
         block, wide = made().double(), x.double()
         return torch.equal(block(wide), block(wide + 1e-9 * numbers(2, 5, 6, dtype=torch.float64)))
 
-    def unchanged():
-        given = x.clone()
-        made()(given)
-        return torch.equal(given, x)
-
     def kept():
         block = made()
         block(x)
@@ -146,7 +141,7 @@ def probe(kata):
         "ff after a seed": lambda: fresh("ff.layers.0.weight"),
         "float64": coarse,
         "bfloat16": lambda: str(made().bfloat16()(x.bfloat16()).dtype),
-        "unchanged": unchanged,
+        "unchanged": lambda: probes.unchanged(made(), x),
         "kept": kept,
     }
 

@@ -1,10 +1,15 @@
 """What the tests of the repository and its tools share."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.meta.scratch import Scratch
+
+# A shell has what it starts in its background ignore SIGINT, and the processes that a test interrupts inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

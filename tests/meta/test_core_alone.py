@@ -1,5 +1,6 @@
 """What `dojo train` and the commands after it make of katas that hold their core clauses and no further ones."""
 
+import string
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from dojo.finetune.recipe import LORA, Recipe
 from dojo.learner import store
 from dojo.look.seeing import see
 from dojo.serving.finder import forget, served
-from dojo.train import runs, saved
+from dojo.train import runs, saved, slowness
 from dojo.train.ingredients import NEEDED, needed
 from dojo.train.loop import Loop
 from dojo.train.narrating import Narrator
@@ -120,7 +121,7 @@ def _core(tmp_path):
         forget()
 
 
-@pytest.mark.parametrize(("address", "slugs"), needed("cuda", resumed=True, weights=True).items())
+@pytest.mark.parametrize(("address", "slugs"), needed("cuda", resumed=True, weights=True, short=True).items())
 def test_what_a_command_needs_beyond_a_core_is_a_further_clause(address, slugs):
     assert {*slugs} <= specification.further_clauses(address).keys()
 
@@ -173,6 +174,27 @@ def test_a_model_is_trained_and_speaks(solved):  # noqa: F811
     again = solved.run("dojo", "generate", "The", "--max-tokens", "5", "--seed", "3", "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == again.stdout
+
+
+def test_a_text_that_may_run_out_of_pairs_needs_a_train_bpe_that_ends(solved):  # noqa: F811
+    source = solved.read("katas/text/bpe_training.py")
+    endless = source.replace(" and (counts := pair_counts(words)):", ":\n        counts = pair_counts(words)")
+    assert endless != source
+    solved.write("katas/text/bpe_training.py", endless)
+    solved.write("short.txt", "A short text, and its words again.\n" * 40)
+    record(solved, "text/bpe_training")
+    tiny = "--device cpu --vocab-size 400 --context-length 4 --batch-size 2 --emb-dim 8 --n-heads 2 --n-layers 1"
+    told = " ".join(train(solved, "--text", "short.txt", *tiny.split(), "--epochs", "1").split())
+    assert "yours is green: bpe_training, but this run needs exhausted of its further clauses" in told
+    assert "perplexity" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "vocab_size", "short"), [(127, 257, True), (128, 384, False), (128, 385, True), (300, 512, False)]
+)
+def test_a_text_runs_out_of_pairs_where_its_words_may_be_too_few(words, vocab_size, short):
+    names = [first + second + "q" for first in string.ascii_lowercase for second in string.ascii_lowercase][:words]
+    assert slowness.runs_out(" ".join(names), vocab_size) is short
 
 
 @pytest.fixture(scope="module")

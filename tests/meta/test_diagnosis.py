@@ -120,6 +120,11 @@ def test_what_json_does_not_carry_is_not_kept():
         ({"a": 1}, {"a": 1, "b": 2}, False),
         (1, True, False),
         (float("nan"), float("nan"), True),
+        (0.1 + 0.2, 0.3, True),
+        ([0.95, 1.0], [0.9500000476837158, 1.0], True),  # the one of float32
+        (0.95, 0.951, False),
+        (0.0, 1e-6, False),
+        (float("inf"), -float("inf"), False),
         (torch.ones(2).numpy(), torch.ones(2).numpy(), False),  # what cannot be compared is not alike
     ],
 )

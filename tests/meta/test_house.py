@@ -186,12 +186,14 @@ def test_a_kata_imports_earlier_katas_relatively_and_only_what_teaches(kata):
 
 def test_tests_of_katas_know_the_katas_and_their_support_only():
     for path in sources("tests"):
-        if not OTHERS & {*path.parts} and path.name not in ("support.py", "laws.py"):
+        if not OTHERS & {*path.parts} and path.name not in ("support.py", "laws.py", "probes.py"):
             known = {module for module in imports(path) if module.partition(".")[0] in ("solutions", "dojo", "tests")}
             known = {module for module in known if not module.startswith("dojo.ladder")}  # the fast, proved forms
             if path.name.startswith("bench_"):
                 known = {module for module in known if not module.startswith("dojo.serving")}
-            assert known <= {"tests", "tests.support", "tests.laws"}, f"{relative(path)} imports {known}"
+            assert known <= {"tests", "tests.support", "tests.laws", "tests.probes"}, (
+                f"{relative(path)} imports {known}"
+            )
 
 
 def test_the_dojo_imports_katas_only_to_serve_and_diagnose():

@@ -13,10 +13,9 @@ import pytest
 from dojo.learner import store
 
 WRITER = """
-import signal, sys
+import sys
 from pathlib import Path
 from dojo.learner import store
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without one
 store.FOLDER = store.ROOT / sys.argv[1]
 size, name = int(sys.argv[2]), sys.argv[3]
 number = 0

@@ -10,7 +10,7 @@ import torch
 from dojo.catalog.curriculum import katas
 from dojo.serving.finder import served
 from tests import laws
-from tests.support import SCRIPTS, Moved, close, dealt, numbers, refuses, same
+from tests.support import SCRIPTS, Moved, close, dealt, names, numbers, refuses, same
 
 
 def test_numbers_are_the_same_everywhere():
@@ -104,6 +104,31 @@ def test_anything_else_is_no_refusal(raised, said):
 
     with pytest.raises(pytest.fail.Exception, match=said), refuses(ValueError, 7, 6):
         call()
+
+
+@pytest.mark.parametrize(
+    ("message", "value", "named"),
+    [
+        ("1 is too little", 1, True),
+        ("10 is too much", 1, False),
+        ("21 is too much", 1, False),
+        ("1.5 is no int", 1, False),
+        ("0.1 is too little", 1, False),
+        ("the length is 1.", 1, True),
+        ("rank=-1", -1, True),
+        ("rank=-12", -1, False),
+        ("blocks.1.weight", "blocks.1", True),
+        ("blocks.11.weight", "blocks.1", False),
+        ("the shape is (3, 5)", (3, 5), True),
+        ("the shape is torch.Size([3, 5])", (3, 5), True),
+        ("the shape is 3 x 5", (3, 5), True),
+        ("the shape is (3, 55)", (3, 5), False),
+        ("the shape is (5,)", (5,), True),
+        ("rank has to be positive", "rank", True),
+    ],
+)
+def test_a_number_is_named_whole_and_a_shape_in_any_brackets(message, value, named):
+    assert names(message, value) is named
 
 
 def test_a_stub_is_no_refusal():

@@ -104,7 +104,6 @@ def test_a_save_in_the_middle_of_a_run_is_what_counts(watch):
     assert "  double(3) gave 9" in watch.until("^red   0 of 2 clauses")
 
 
-@pytest.mark.long
 def test_many_saves_in_a_row_end_with_the_last(watch):
     """DOJO_SAVES=200 makes it the long check; the figures are printed with -s."""
     saves, least, most, number = int(os.environ.get("DOJO_SAVES", "24")), 0.0, 0.0, 0
