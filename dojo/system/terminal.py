@@ -107,6 +107,7 @@ def flowed(parts: Sequence[Part], width: int) -> list[list[Part]]:
     """Styled text in lines of at most `width`; words, and what is to be typed (cyan), are kept whole."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     plain = "".join(text.replace(" ", HELD) if "cyan" in style else text for text, style in pairs)
+    plain = WITHIN_A_NUMBER.sub(HELD, plain)
     styles = [style for text, style in pairs for _ in text]
     lines, at = list[list[Part]](), 0
     for line in _lines(plain, width):
@@ -135,9 +136,9 @@ def _lines(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
     return lines or [first]
 
 
-def number(value: float) -> str:
+def number(value: float, places: int = 0) -> str:
     """A number as screens and pages write it: 10 000."""
-    return f"{value:,.0f}".replace(",", " ")
+    return f"{value:,.{places}f}".replace(",", " ")
 
 
 def cut(text: str, width: int) -> str:

@@ -116,6 +116,8 @@ class Redrawn:
         room = max(height - len(foot) - 1, 1)
         view.scrolled = max(min(view.scrolled, len(lines) - room), 0)
         shown = lines[view.scrolled : view.scrolled + room]
+        if (below := len(lines) - view.scrolled - room) > 0:
+            shown[-1] = [(f"{below + 1} more lines: arrow down", "dim")]
         self.live.update(self._drawn([*shown, *[[]] * (room - len(shown)), *foot]), refresh=True)
 
     def verdict(self, view: View) -> None:
