@@ -92,8 +92,8 @@ class Bar(Aloud):
         # One step says little: the mean of some is shown, the last ones weighing most.
         self.loss = 0.9 * self.loss + 0.1 * loss if self.loss else loss
         self.speed = 0.9 * self.speed + 0.1 * speed if self.speed else speed
-        loss, speed, done = f"{self.loss:.3f}", terminal.number(self.speed), terminal.number(step)
-        self.progress.update(self.task, completed=step, loss=loss, speed=speed, done=done)
+        done, per_second = terminal.number(step), terminal.number(self.speed)
+        self.progress.update(self.task, completed=step, done=done, loss=f"{self.loss:.3f}", speed=per_second)
 
     def evaluated(self, step: int, train_loss: float, val_loss: float) -> None:
         self.console.print(f"step {terminal.number(step)}: loss {train_loss:.3f} learned, {val_loss:.3f} held out")
