@@ -1,6 +1,6 @@
 """The recipes of docs/book.md: what replaces a call of the book gives what the call gives, and weights travel.
 
-Code that stands apart on the page is run as it stands. The book's side is tests/meta/book, or written here from the
+Code that stands apart on the page is run unchanged. The book's side is tests/meta/book, or written here from the
 book's description.
 """
 
