@@ -112,6 +112,8 @@ def test_what_json_does_not_carry_is_not_kept():
     [
         (torch.ones(2), torch.ones(2) + 1e-7, True),
         (torch.ones(2), torch.ones(2) + 1e-2, False),
+        (torch.ones(2).half(), torch.ones(2).half() + 2e-3, True),  # rounded twice, in another order
+        (torch.ones(2).half(), torch.ones(2).half() + 1e-2, False),
         (torch.ones(2), torch.ones(2).double(), False),
         (torch.ones(2), torch.ones(1, 2), False),
         (torch.tensor([torch.nan]), torch.tensor([torch.nan]), True),
