@@ -17,9 +17,11 @@ from transformers import (
 )
 
 from dojo import ROOT
+from dojo.published.configuration import configuration, parameters
 from dojo.published.model import Published
 from dojo.published.tokenizer import QWEN, OfKata, OfLibrary
 from dojo.serving.finder import served
+from tests.parity.test_decoder import PUBLISHED
 from tests.support import numbers, same
 
 SIZES: dict[str, Any] = {
@@ -139,3 +141,13 @@ def test_the_kata_gives_the_ids_of_a_tokenizer_like_qwens(folders):
         mine = Published(folders["qwen3"], "cpu").speaker(cached=True, raw=True)[0].tokenizer
         for text in (HARD, (ROOT / "README.md").read_text(encoding="utf-8"), "", " ", "\u017fome '\u017f 'S"):
             same(list(mine.encode(text)), library.encode(text).ids, f"the ids of {text[:40]!r}")
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_the_configuration_of_a_published_model_is_read(model, tmp_path):
+    config, count = PUBLISHED[model]
+    config.save_pretrained(tmp_path)
+    seen = configuration(tmp_path)
+    same(parameters(seen), count, f"the count of parameters of {model}")
+    same(seen["rope_base"], config.rope_parameters["rope_theta"], f"the base of {model}")
+    assert bool(seen["rope_scaling"]) == (config.model_type == "llama")
