@@ -95,7 +95,8 @@ def not_started(kata: Kata, as_json: bool) -> int:
         terminal.say_json(as_data(Verdict(kata, outcome=RED, why=[f"{name} has no code yet"], clauses=marks)))
     else:
         text = f"not started: {name} has no code yet.   "
-        terminal.say_wrapped(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
+        following = (f"dojo spec {short(kata)}", "bold cyan")
+        terminal.say_wrapped(text, (f"next:{terminal.HELD}", "bold"), following)
     return Exit.NOT_YET
 
 

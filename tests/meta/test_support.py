@@ -81,7 +81,7 @@ def test_same_names_the_first_thing_that_differs(actual, expected, said):
         same(actual, expected, "because")
 
 
-WORK = '''
+WORK = """
 import sys, torch
 from tests.support import close
 weight = torch.nn.Parameter(torch.tensor([1.0]))
@@ -96,7 +96,7 @@ try:
 except BaseException as error:
     print(error)
 print({"torch._dynamo", "sympy"} & set(sys.modules))
-'''
+"""
 
 
 def test_neither_an_optimizer_nor_a_wrong_value_imports_the_compiler():
