@@ -73,7 +73,12 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
         lines += [[line] for text in rest for line in terminal.wrapped(_printable(text), width, INDENT, INDENT * 2)]
     lines += failures(found, width, verbose)
     lines += output(found) if verbose else []
-    return [*lines, [], *count(found, width), *skips(found, width)]
+    return [*lines, *ending(found, width)]
+
+
+def ending(found: Verdict, width: int) -> list[Line]:
+    """The last lines of a verdict."""
+    return [[], *count(found, width), *skips(found, width)]
 
 
 def heading(kata: Kata, width: int, where: str = "") -> list[Line]:

@@ -53,8 +53,16 @@ def lines_of(view: View, width: int) -> list[Line]:
     if view.record is not None:
         return _running(view, view.record, width)
     if view.verdict is None:
-        return [*render.heading(view.kata, width), *([] if view.note else [[], ["Save the file to test it."]])]
+        untested = dict.fromkeys(core_clauses(view.kata.address), UNTESTED)
+        return [*render.heading(view.kata, width), *render.marks(untested, width)]
     return _ended(view.verdict, width)
+
+
+def ending_of(view: View, width: int) -> list[Line]:
+    """The last lines of the view that stay in sight while the rest is scrolled: the outcome of a verdict."""
+    if view.panel or view.record is not None or view.verdict is None:
+        return []
+    return [*render.ending(view.verdict, width), *_offer(view.verdict)]
 
 
 def _ended(verdict: Verdict, width: int) -> list[Line]:
@@ -71,13 +79,14 @@ def _running(view: View, record: Record, width: int) -> list[Line]:
     marks = dict.fromkeys(core_clauses(view.kata.address), UNTESTED)
     for outcome in (SKIPPED, PASSED, FAILED):  # the last one that fits stays
         marks |= {test.clause: outcome for test in record.tests if test.outcome == outcome and test.clause in marks}
-    lines = [*render.heading(view.kata, width), *render.marks(marks, width), [], [("testing ...", "dim")]]
+    lines = [*render.heading(view.kata, width), *render.marks(marks, width), []]
     first = next((test for test in record.tests if test.explanation and test.clause in marks), None)
     if first and first.explanation:
-        return [*lines, [], *render.explanation(first.explanation, width=width)]
+        return [*lines, *render.explanation(first.explanation, width=width)]
     if view.verdict and view.verdict.kata == view.kata:
         before = render.failures(view.verdict, width, verbose=False)
-        return [*lines, *([[(text_of(line), "dim")] for line in before])]
+        lines += [[("before this save:", "dim")]] if before else []
+        return [*lines, *([(text_of(line), "dim")] for line in before)]
     return lines
 
 
@@ -111,18 +120,23 @@ class Redrawn:
     def show(self, view: View) -> None:
         self.last = view
         width, height = self.console.size
-        foot = self._foot(view, width)
-        lines = lines_of(view, width - 1)
+        lines, foot = lines_of(view, width - 1), self._foot(view, width)
+        if len(lines) > height - len(foot) - 1 and (ending := ending_of(view, width - 1)):
+            lines, foot = lines[: -len(ending)], [*ending, *foot]
         room = max(height - len(foot) - 1, 1)
         view.scrolled = max(min(view.scrolled, len(lines) - room), 0)
         shown = lines[view.scrolled : view.scrolled + room]
+        if below := len(lines) - view.scrolled - len(shown):
+            shown[-1] = [(f"{below + 1} more lines: down arrow", "dim")]
         self.live.update(self._drawn([*shown, *[[]] * (room - len(shown)), *foot]), refresh=True)
 
     def verdict(self, view: View) -> None:
         self.show(view)
 
     def _foot(self, view: View, width: int) -> list[Line]:
-        text = f"{view.question} [y/n]" if view.question else view.note
+        text = (
+            f"{view.question} [y/n]" if view.question else view.note or ("" if view.record is None else "testing ...")
+        )
         lines: list[Line] = [[(line, "bold")] for line in terminal.wrapped(text, width - 1)[:2]] if text else []
         return [*lines, *([(line, "dim")] for line in terminal.wrapped(KEYS, width - 1))]
 

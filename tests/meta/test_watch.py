@@ -16,7 +16,7 @@ from dojo.verdict import render
 from dojo.verdict.command import OFFER
 from dojo.verdict.diagnosis import Named
 from dojo.verdict.explain import WRONG, Explanation
-from dojo.verdict.record import Outcome
+from dojo.verdict.record import Outcome, Record
 from dojo.verdict.run import Verdict
 from dojo.watch import screen, watching
 
@@ -166,6 +166,30 @@ def test_a_mistake_that_is_found_later_comes_to_the_redrawn_verdict(tests, width
     assert NAMED in " ".join(" ".join(after).split())
     assert [line for line in after if line in before] == before, "what was shown is still shown, in its order"
     assert max(map(len, after)) <= width
+
+
+@pytest.mark.parametrize("height", [9, 12])
+def test_the_outcome_stays_in_sight_where_not_everything_fits(height):
+    redrawn, drawn = screen.Redrawn(), []
+    redrawn.console = SimpleNamespace(size=(60, height))
+    redrawn.live = SimpleNamespace(update=lambda text, refresh: drawn.append(text.plain.split("\n")))
+    view = screen.View(find("softmax"), verdict=red(*((f"clause-{number}", "test") for number in range(9))))
+    seen = []
+    for view.scrolled in range(20):
+        redrawn.show(view)
+        assert len(drawn[-1]) == height - 1
+        assert any(line.startswith("red   0 of 9 clauses") for line in drawn[-1])
+        seen += drawn[-1]
+    assert "more lines: down arrow" in " ".join(drawn[0])
+    assert "more lines" not in " ".join(drawn[-1])
+    whole = {screen.text_of(line) for line in screen.lines_of(view, 59)}
+    assert whole <= set(seen), "each line can be scrolled to"
+
+
+def test_what_failed_before_the_save_is_said_to_be_old():
+    view = screen.View(find("softmax"), record=Record(), verdict=red(EXAMPLE))
+    lines = [screen.text_of(line) for line in screen.lines_of(view, 80)]
+    assert lines.index("before this save:") < lines.index("example: A line.")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
