@@ -46,14 +46,14 @@ def opened(run: str, weights: Path | None, device: str, solutions: bool, speaks:
     chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing, further)
     chosen.serve()
     for kata, why in chosen.wrong.items():
-        terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
+        terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "magenta"), to_stderr=True)
     opening.tell_lacking(chosen, to_stderr=True)
     own = (
         f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
     )
     terminal.say((f"{found.name if found else weights}; {own}", "dim"), to_stderr=True)
     if found and found.diverged:
-        terminal.say((f"{found.diverged}; this is its last save.", "yellow"), to_stderr=True)
+        terminal.say((f"{found.diverged}; this is its last save.", "magenta"), to_stderr=True)
     if weights:
         return saved.of_gpt2(weights, device), str(weights)
     assert found is not None

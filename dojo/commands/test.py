@@ -159,7 +159,7 @@ class Shown(Silent):
             say(render.named_after(verdict, self.width))
             say(render.output(verdict) if self.request.verbose else [])
         if verdict.outcome == GREEN and self.request.tiers == OFFER:
-            say(render.further(verdict))
+            say(render.further(verdict, self.width))
         if verdict.outcome == GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):
             text = f"Your time from the first test to green: {memory.in_words(seconds)}"
             terminal.say((f"{text} (the estimate: {verdict.kata.minutes} minutes).", "dim"))
@@ -170,7 +170,7 @@ class Shown(Silent):
         where = f"{'solutions' if self.request.solutions else 'katas'}/{verdict.kata.address}.py"
         say(render.verdict(verdict, where, self.width, self.request.verbose))
         if self.unsaved:
-            terminal.say((f"not remembered: {self.unsaved}", "yellow"), to_stderr=True)
+            terminal.say((f"not remembered: {self.unsaved}", "magenta"), to_stderr=True)
 
 
 def say(lines: Iterable[render.Line]) -> None:

@@ -49,7 +49,7 @@ class Screen(Protocol):
 def lines_of(view: View, width: int) -> list[Line]:
     """The whole view, however long."""
     if view.panel:
-        return [[line] for line in view.panel]
+        return [[part] for line in view.panel for part in terminal.wrapped(line, width, "", render.INDENT)]
     if view.record is not None:
         return _running(view, view.record, width)
     if view.verdict is None:
@@ -62,16 +62,16 @@ def ending_of(view: View, width: int) -> list[Line]:
     """The last lines of the view that stay in sight while the rest is scrolled: the outcome of a verdict."""
     if view.panel or view.record is not None or view.verdict is None:
         return []
-    return [*render.ending(view.verdict, width), *_offer(view.verdict)]
+    return [*render.ending(view.verdict, width), *_offer(view.verdict, width)]
 
 
 def _ended(verdict: Verdict, width: int) -> list[Line]:
-    return [*render.verdict(verdict, f"katas/{verdict.kata.address}.py", width), *_offer(verdict)]
+    return [*render.verdict(verdict, f"katas/{verdict.kata.address}.py", width), *_offer(verdict, width)]
 
 
-def _offer(verdict: Verdict) -> list[Line]:
+def _offer(verdict: Verdict, width: int) -> list[Line]:
     offered = verdict.outcome == GREEN and verdict.tiers == OFFER and verdict.complete is not None
-    return render.further(verdict) if offered else []
+    return render.further(verdict, width) if offered else []
 
 
 def _running(view: View, record: Record, width: int) -> list[Line]:
@@ -134,16 +134,15 @@ class Redrawn:
         self.show(view)
 
     def _foot(self, view: View, width: int) -> list[Line]:
-        text = (
-            f"{view.question} [y/n]" if view.question else view.note or ("" if view.record is None else "testing ...")
-        )
+        testing = "" if view.record is None else "testing ..."
+        text = f"{view.question} [y/n]" if view.question else view.note or testing
         lines: list[Line] = [[(line, "bold")] for line in terminal.wrapped(text, width - 1)[:2]] if text else []
         return [*lines, *([(line, "dim")] for line in terminal.wrapped(KEYS, width - 1))]
 
     def _drawn(self, lines: Sequence[Line]) -> Any:
         from rich.text import Text
 
-        return Text("\n").join(Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines)
+        return Text("\n", no_wrap=True, overflow="crop").join(Text.assemble(*line) for line in lines)
 
 
 class Plain:
@@ -173,7 +172,7 @@ class Plain:
         if found is None:
             return
         width = min(terminal.columns() - 1, render.WIDEST)
-        later = [*render.named_after(found, width), *_offer(found)]
+        later = [*render.named_after(found, width), *_offer(found, width)]
         if found is not self.judged:
             self._say([*_ended(found, width), []])
         elif later != self.later:

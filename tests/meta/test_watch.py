@@ -186,6 +186,18 @@ def test_the_outcome_stays_in_sight_where_not_everything_fits(height):
     assert whole <= set(seen), "each line can be scrolled to"
 
 
+@pytest.mark.parametrize("complete", [True, False, None])
+def test_no_line_is_wider_than_the_screen(complete):
+    """One that is would take two rows, and the keys would lie below the screen."""
+    verdict = red()
+    verdict.outcome, verdict.complete, verdict.tiers = "green", complete, OFFER
+    panel = ["def softmax(x: Tensor, dim: int) -> Tensor:  # as long as a signature can be", "    one two"]
+    for view in (screen.View(verdict.kata, verdict=verdict), screen.View(verdict.kata, panel=panel)):
+        lines = [screen.text_of(line) for line in screen.lines_of(view, 39)]
+        assert max(map(len, lines)) <= 39
+    assert lines[-1] == "    one two", "what is indented stays so"
+
+
 def test_what_failed_before_the_save_is_said_to_be_old():
     view = screen.View(find("softmax"), record=Record(), verdict=red(EXAMPLE))
     lines = [screen.text_of(line) for line in screen.lines_of(view, 80)]
@@ -236,7 +248,7 @@ def test_every_colour_can_be_read_on_white_and_on_black(outcome):
     verdict = red(EXAMPLE, DIM)
     verdict.outcome, verdict.complete, verdict.tiers = outcome, None, OFFER
     view = screen.View(verdict.kata, "A note.", verdict=verdict)
-    drawn = [*screen.lines_of(view, 80), *render.further(verdict), *screen.Redrawn()._foot(view, 80)]
+    drawn = [*screen.lines_of(view, 80), *render.further(verdict, 80), *screen.Redrawn()._foot(view, 80)]
     styles = {word for line in drawn for part in line if not isinstance(part, str) for word in part[1].split()}
     assert styles <= {"bold", "dim", "red", "green", "cyan", "magenta"}
 
