@@ -125,7 +125,9 @@ def prepared(begun: Any, name: str, from_run: Any, about: dict[str, Any], parts:
     lengths = [len(made.tokenizer.encode(message.text)) for part in parts for message in part]
     made.max_length = about["max_length"] = min(max(lengths), made.max_length)
     if cut := sum(length > made.max_length for length in lengths):
-        terminal.say((f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "magenta"))
+        terminal.say(
+            (f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "magenta")
+        )
     run = begun or runs.new(name)
     try:
         session = open_session(run, made, recipe, learned, watched)
