@@ -5,6 +5,8 @@ import queue
 import random
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -267,6 +269,23 @@ def test_a_new_run_takes_the_place_of_what_a_key_showed(monkeypatch):
     watch.handle(watching.Shown("a hint"))
     watch.handle(watching.Key("r"))
     assert panels == [["a hint"], []]
+
+
+def test_what_a_key_has_started_ends_with_the_loop(monkeypatch):
+    started, start = [], subprocess.Popen
+
+    def slow(words, **how):
+        started.append(start([sys.executable, "-c", "import time; time.sleep(60)"], **how))
+        return started[-1]
+
+    monkeypatch.setattr(watching.Watch, "_have_spare", lambda self: None)
+    monkeypatch.setattr(watching, "standing", lambda kata: SimpleNamespace(state="not started"))
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    watch = watching.Watch(find("softmax"), SimpleNamespace(show=lambda view: None))
+    for name in ("c", "h", "q"):
+        watch.post(watching.Key(name))
+    watch.loop()
+    assert [one.poll() is None for one in started] == [False, False]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
