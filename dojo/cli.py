@@ -249,7 +249,7 @@ def warn_of_another_clone() -> None:
             if (folder / "katas" / "curriculum.toml").exists():
                 if not os.path.samefile(folder, ROOT):
                     line = f"note: this is the dojo of {ROOT}; for {folder} run `python -m dojo` there."
-                    terminal.say((line, "yellow"), to_stderr=True)
+                    terminal.say((line, "magenta"), to_stderr=True)
                 return
 
 
@@ -259,7 +259,7 @@ def _end_what_was_killed() -> None:
         from dojo.update import journal
 
         for line in journal.recover():
-            terminal.say((line, "yellow"), to_stderr=True)
+            terminal.say((line, "magenta"), to_stderr=True)
     store.sweep()
 
 

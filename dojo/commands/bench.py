@@ -60,7 +60,7 @@ def command(
     chosen, told = ladders(what, device, dtype, batch, quick, solutions)
     if not as_json:
         for line in told:
-            terminal.say((line, "yellow" if "not on" in line else "bold"))
+            terminal.say((line, "magenta" if "not on" in line else "bold"))
     climbs, checked = [], []
     with spinner(as_json) as tell:
         for ladder in chosen:

@@ -102,7 +102,7 @@ def finetune(
     data_name, known_as = terminal.harmless(about["data"]), about["sha256"][:12]
     terminal.say((from_run.name, "bold"), f"  learns {data_name}, SHA-256 {known_as}...")
     if from_run.diverged:
-        terminal.say((f"{from_run.diverged}; this begins with its last save.", "yellow"))
+        terminal.say((f"{from_run.diverged}; this begins with its last save.", "magenta"))
     chosen = opening.chosen_pieces(solutions, device, katas(from_run, kind), resume)
     opening.tell_changed(chosen, about.setdefault("pieces", chosen.hashes()))
     with devices.enough_memory("a smaller --batch-size takes less"):
@@ -125,7 +125,9 @@ def prepared(begun: Any, name: str, from_run: Any, about: dict[str, Any], parts:
     lengths = [len(made.tokenizer.encode(message.text)) for part in parts for message in part]
     made.max_length = about["max_length"] = min(max(lengths), made.max_length)
     if cut := sum(length > made.max_length for length in lengths):
-        terminal.say((f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "yellow"))
+        terminal.say(
+            (f"{cut} of {len(lengths)} messages are longer than {made.max_length} tokens, and cut.", "magenta")
+        )
     run = begun or runs.new(name)
     try:
         session = open_session(run, made, recipe, learned, watched)

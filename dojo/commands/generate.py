@@ -49,7 +49,7 @@ def opened(
     further = needed(device, weights=weights is not None)
     chosen = _chosen(katas, further, solutions, found.name if found else str(weights))
     if found and found.diverged:
-        terminal.say((f"{found.diverged}; this is its last save.", "yellow"), to_stderr=True)
+        terminal.say((f"{found.diverged}; this is its last save.", "magenta"), to_stderr=True)
     if weights:
         return saved.of_gpt2(weights, device), str(weights)
     assert found is not None
@@ -77,7 +77,7 @@ def _chosen(katas: tuple[str, ...], further: Mapping[str, Sequence[str]], soluti
     chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing, further)
     chosen.serve()
     for kata, why in chosen.wrong.items():
-        terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
+        terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "magenta"), to_stderr=True)
     opening.tell_lacking(chosen, to_stderr=True)
     own = (
         f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"

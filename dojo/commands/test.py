@@ -95,7 +95,8 @@ def not_started(kata: Kata, as_json: bool) -> int:
         terminal.say_json(as_data(Verdict(kata, outcome=RED, why=[f"{name} has no code yet"], clauses=marks)))
     else:
         text = f"not started: {name} has no code yet.   "
-        terminal.say_wrapped(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
+        following = (f"dojo spec {short(kata)}", "bold cyan")
+        terminal.say_wrapped(text, (f"next:{terminal.HELD}", "bold"), following)
     return Exit.NOT_YET
 
 
@@ -158,7 +159,7 @@ class Shown(Silent):
             say(render.named_after(verdict, self.width))
             say(render.output(verdict) if self.request.verbose else [])
         if verdict.outcome == GREEN and self.request.tiers == OFFER:
-            say(render.further(verdict))
+            say(render.further(verdict, self.width))
         if verdict.outcome == GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):
             text = f"Your time from the first test to green: {memory.in_words(seconds)}"
             terminal.say((f"{text} (the estimate: {verdict.kata.minutes} minutes).", "dim"))
@@ -169,7 +170,7 @@ class Shown(Silent):
         where = f"{'solutions' if self.request.solutions else 'katas'}/{verdict.kata.address}.py"
         say(render.verdict(verdict, where, self.width, self.request.verbose))
         if self.unsaved:
-            terminal.say((f"not remembered: {self.unsaved}", "yellow"), to_stderr=True)
+            terminal.say((f"not remembered: {self.unsaved}", "magenta"), to_stderr=True)
 
 
 def say(lines: Iterable[render.Line]) -> None:

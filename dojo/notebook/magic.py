@@ -61,5 +61,6 @@ def _test(kata: Kata) -> None:
     verdict = run(Request(kata, unfinished(kata), tiers=OFFER))
     memory.remember(verdict)
     lines = render.verdict(verdict, store.shown(kata.stub), render.IN_A_PIPE)
-    for line in [*lines, *(render.further(verdict) if verdict.outcome == GREEN else [])]:
+    lines += render.further(verdict, render.IN_A_PIPE) if verdict.outcome == GREEN else []
+    for line in lines:
         terminal.say(*line)

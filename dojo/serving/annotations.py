@@ -5,6 +5,7 @@ in a learner's words: which argument or result, its axes by name, what was expec
 """
 
 import contextlib
+import dis
 import functools
 import inspect
 import sys
@@ -27,6 +28,15 @@ class Mismatch(Exception):
     def __init__(self, what: str, seen: str, expected: str, value: Any):
         super().__init__(f"{what} is {seen}, expected {expected}")
         self.what, self.seen, self.expected, self.is_none = what, seen, expected, value is None
+
+
+class Empty(NotImplementedError):
+    """A function of the specification was called whose body is nothing but `pass`, `...` or a docstring."""
+
+    def __init__(self, function: Any):
+        super().__init__(f"{function.__qualname__} has an empty body")
+        self.name, self.file = function.__qualname__, function.__code__.co_filename
+        self.line = function.__code__.co_firstlineno
 
 
 @contextlib.contextmanager
@@ -59,7 +69,8 @@ def forget_classes() -> None:
 
 
 def checked(function: Any) -> Any:
-    """The function, with its arguments and its result checked at every call."""
+    """The function, with its arguments and its result checked at every call, and its body for having any code."""
+    empty = is_empty(function)
     signature = inspect.signature(function)
     single = [name for name, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     hints = functools.cache(lambda: hints_of(function))
@@ -67,6 +78,8 @@ def checked(function: Any) -> Any:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
+        if empty:
+            raise Empty(function)
         if is_compiling() or not _checking.get():
             return function(*args, **kwargs)
         try:
@@ -85,6 +98,14 @@ def checked(function: Any) -> Any:
         return result
 
     return wrapper
+
+
+def is_empty(function: Any) -> bool:
+    """Whether a function does nothing at all: it returns None, and that is its only instruction."""
+    if (code := getattr(function, "__code__", None)) is None:  # a partial has none
+        return False
+    found = [one for one in dis.get_instructions(code) if one.opname not in ("RESUME", "NOP", "RETURN_VALUE")]
+    return len(found) == 1 and "CONST" in found[0].opname and found[0].argval is None
 
 
 def hints_of(function: Any) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def examine(as_json: bool, fetch: bool) -> int:
 def tell(finding: Finding) -> None:
     """A finding on the screen."""
     mark = MARKS[finding.state]
-    style = {OK: "green", NOTE: "yellow", WRONG: "red"}[finding.state]
+    style = {OK: "green", NOTE: "magenta", WRONG: "red"}[finding.state]
     hanging = " " * 16
     first, *more = terminal.wrapped(finding.seen, terminal.columns() - 1, hanging, hanging)
     terminal.say((terminal.glyph(mark), style), f" {finding.name:13} ", first[len(hanging) :])

@@ -74,7 +74,7 @@ def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
     hashes = chosen.hashes()
     if changed := [address for address, was in begun_with.items() if hashes.get(address) != was]:
         told = f"changed since the run began: {', '.join(changed)}. Its result may be another than without the change."
-        terminal.say((told, "yellow"))
+        terminal.say((told, "magenta"))
 
 
 def names(katas: Iterable[Kata]) -> str:
@@ -89,7 +89,7 @@ def replace_slow(chosen: Pieces, text: Text, settings: Settings, borrows: Callab
         taken = slowness.in_words(seconds)
         told = f"your {curriculum.short(kata)} would take about {taken} for this text, the reference some seconds."
         if borrows(told):
-            terminal.say((f"{told} It is borrowed.", "yellow"))
+            terminal.say((f"{told} It is borrowed.", "magenta"))
             chosen.borrow(kata)
             chosen.serve()
 

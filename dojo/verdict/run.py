@@ -106,17 +106,18 @@ def run(
     verdict = Verdict(kata, request.tiers, borrowed=request.borrowed, clause=request.clause)
     verdict.source, verdict.tests_hash = hash_of(kata.stub), hash_of(kata.tests)
     try:
-        expected, reasons = expected_tests(kata), skip_reasons(kata)
-        expected = {test: slug for test, slug in expected.items() if request.clause in ("", slug)}
-    except (OSError, SyntaxError, ValueError) as error:
-        verdict.why = [f"{kata.tests.relative_to(ROOT).as_posix()} cannot be read: {error}", "`dojo doctor` tells more"]
-        return verdict
-    try:
         prepared = spare or prepare(request, limits)
     except OSError as error:
         verdict.why = [f"there is no room for temporary files: {error.strerror or error}"]
         return verdict
     try:
+        try:  # while the process imports torch
+            expected, reasons = expected_tests(kata), skip_reasons(kata)
+            expected = {test: slug for test, slug in expected.items() if request.clause in ("", slug)}
+        except (OSError, SyntaxError, ValueError) as error:
+            tests = kata.tests.relative_to(ROOT).as_posix()
+            verdict.why = [f"{tests} cannot be read: {error}", "`dojo doctor` tells more"]
+            return verdict
         running = _Run(request, verdict, expected, reasons, watcher, prepared)
         ended = supervise(prepared, limits, running.look, watcher.cancelled)
         output, stack = prepared.output_until_now(), prepared.stack()

@@ -374,7 +374,17 @@ CASES = {
     "passes": Case(
         source=REFERENCE.partition("        if x.shape[1]")[0] + "        pass\n",
         told="""
-            not written yet: katas/{kata}.py:25 Gate.forward has no code but `pass`
+            not written yet: katas/{kata}.py:25 Gate.forward has an empty body
+            next: dojo spec {name}
+            """,
+    ),
+    "unbuilt": Case(
+        edits={
+            "        super().__init__()\n": "        pass\n",
+            "        self.weight = nn.Parameter(torch.ones(width))\n": "",
+        },
+        told="""
+            not written yet: katas/{kata}.py:21 Gate.__init__ has an empty body
             next: dojo spec {name}
             """,
     ),
