@@ -20,7 +20,7 @@ def model_options() -> Callable[[Command], Command]:
             "--weights",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="GPT-2's weights, a safetensors file in Hugging Face's layout, in place of a run.",
+            help="GPT-2's weights, a safetensors file in Hugging Face's layout, instead of a run.",
         ),
         click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one."),
         click.option("--solutions", is_flag=True, help="The reference alone, without your files."),
@@ -70,10 +70,12 @@ def testing(kata: curriculum.Kata) -> None:
 
 @click.command()
 @click.argument("prompt", default="")
-@click.option("--temperature", type=Finite(0), default=0.8, help="Temperature; 0 takes the likeliest token; 0.8.")
+@click.option(
+    "--temperature", type=Finite(0), default=0.8, help="Temperature; 0 takes the likeliest token; by default 0.8."
+)
 @click.option("--top-k", type=click.IntRange(1), help="Choose among this many of the likeliest tokens.")
 @click.option("--top-p", type=Finite(0, 1, min_open=True), help="Choose among the likeliest tokens that sum to this.")
-@click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; 200.")
+@click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; by default 200.")
 @click.option("--seed", type=int, help="The same seed gives the same text.")
 @model_options()
 def command(

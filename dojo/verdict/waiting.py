@@ -20,7 +20,7 @@ LOADED = (
 COMPILER = "torch._dynamo"  # torch imports it for the first optimizer, as long as torch itself
 
 
-# pytest puts an empty input in the place of this one before it collects, so that tests find none.
+# pytest puts an empty input in place of this one before it collects, so that tests find none.
 INPUT = os.fdopen(os.dup(0), encoding="utf-8")
 
 
