@@ -46,8 +46,8 @@ def command(
     """Put your own piece on a ladder beside other ways to write it, from the plain one to the fastest.
 
     attention: MultiHeadAttention, with its gradients. tokenizer: train_bpe and BPETokenizer, beside the packages
-    tokenizers and tiktoken where they are installed. generation: generate_greedy with GPTModel. training: a step of
-    GPTModel with its loss and optimizer, beside a model like nanoGPT's.
+    tokenizers and tiktoken where they are installed. generation: generate_greedy with GPTModel, and generate_cached
+    with DecoderModel. training: a step of GPTModel with its loss and optimizer, beside a model like nanoGPT's.
 
     Each rung is checked first: it gives what the others give. What is not right is shown and not timed. Ends with a
     table, and writes JSON and a figure. The exit code is 1 where yours is not right, or where a ratio that should hold

@@ -280,7 +280,8 @@ def git() -> Iterator[Finding]:
         yield Finding("git", NOTE, f"git gave no answer: {error}")
         return
     if ended.returncode:
-        yield Finding("git", NOTE, f"git says: {ended.stderr.strip().splitlines()[-1] if ended.stderr else 'nothing'}")
+        said = ended.stderr.strip().splitlines()[-1:] or [f"nothing, and ends with code {ended.returncode}"]
+        yield Finding("git", NOTE, f"git says: {said[0]}")
         return
     edited = [line[3:] for line in ended.stdout.splitlines() if line.strip()]
     if edited:

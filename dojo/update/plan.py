@@ -20,7 +20,7 @@ from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.system import packages
 from dojo.update import journal
-from dojo.update.git import GitError, file_at, git, paths, succeeds
+from dojo.update.git import GitError, NoAnswer, file_at, git, paths, succeeds
 from dojo.update.journal import Journal
 from dojo.update.merge import CannotMerge, merged
 
@@ -154,7 +154,7 @@ def apply(plan: Plan) -> None:
             why = why or str(error)
     if complete:
         return
-    if _state() == before:
+    if _unchanged(before):
         with contextlib.suppress(store.CannotSave):
             store.forget("", journal.NAME)
         raise CannotUpdate(why)
@@ -170,6 +170,14 @@ def _move(plan: Plan) -> None:
         if plan.dirty:
             git("checkout", "-q", "HEAD", "--", *plan.dirty)
         git("merge", "-q", "--ff-only", plan.commit)
+
+
+def _unchanged(before: str) -> bool:
+    """Whether the clone is known to be in the state from before."""
+    try:
+        return _state() == before
+    except GitError:
+        return False
 
 
 def _state() -> str:
@@ -268,6 +276,8 @@ def _merged_commit(base: str, release: str, name: str) -> str:
     with _work_tree() as folder:
         try:
             git(*who, "merge", "--no-commit", "--no-ff", "-q", "-X", "no-renames", release, folder=folder)
+        except NoAnswer:
+            raise
         except GitError as error:  # conflicts are looked at below; whatever else there is ends it here
             if not succeeds("rev-parse", "-q", "--verify", "MERGE_HEAD", folder=folder):
                 raise CannotUpdate(str(error)) from None
@@ -311,10 +321,11 @@ def _work_tree() -> Iterator[Path]:
         git("worktree", "add", "-q", "--detach", str(folder / "clone"), "HEAD")
         yield folder / "clone"
     finally:
-        git("worktree", "remove", "--force", str(folder / "clone"), check=False)
+        with contextlib.suppress(GitError):
+            git("worktree", "remove", "--force", str(folder / "clone"))
         shutil.rmtree(folder, ignore_errors=True)
-        git("worktree", "prune", check=False)
-        with contextlib.suppress(store.CannotSave):
+        with contextlib.suppress(GitError, store.CannotSave):
+            git("worktree", "prune", check=False)
             store.forget("", journal.NAME)
 
 

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from katas.pretraining.loss import batch_loss, cross_entropy, mean_loss, perplexity
 from tests.laws import gradients_agree, leaves_its_inputs_alone
+from tests.probes import tried
 from tests.support import clause, close, numbers, refuses, same, toy_model
 
 LN3 = math.log(3)
@@ -123,13 +124,6 @@ def probe(kata):
     def nan_or(value):
         """What would prove nothing, nan, by its name."""
         return "nan" if torch.as_tensor(value).isnan().all() else value
-
-    def tried(call):
-        """The result, or the name of the error: here an error tells which mistake was made."""
-        try:
-            return call()
-        except Exception as error:
-            return type(error).__name__
 
     def gradient(logits, targets):
         leaf = logits.clone().requires_grad_()
