@@ -50,7 +50,7 @@ def slugs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
     type=click.IntRange(64),
     default=4096,
     metavar="MB",
-    help="MB of memory for all its processes; by default 4096.",
+    help="Memory of all its processes together; by default 4096.",
 )
 @json_option()
 def command(
