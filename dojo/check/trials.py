@@ -22,7 +22,7 @@ import psutil
 
 from dojo import ROOT
 
-# In seconds of the processor: a busy machine is no fault of a trial. One that only waits is ended after PATIENCE as many.
+# In seconds of the processor, as a busy machine is no fault of a trial. One that waits is ended after PATIENCE as many.
 TIME_LIMIT = 60.0
 BRIEF_LIMIT = 20.0  # of a drawn mutant: one that loops for ever is dead, and should not be waited for
 PATIENCE = 5

@@ -41,7 +41,7 @@ class Empty(NotImplementedError):
 
 @contextlib.contextmanager
 def unchecked() -> Iterator[None]:
-    """Switch the checks off: a test that hands over something wrong on purpose asks the kata, not its annotations."""
+    """Switch the checks off, for a test that passes something wrong on purpose: the kata has to refuse it."""
     token = _checking.set(False)
     try:
         yield

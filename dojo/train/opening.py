@@ -82,7 +82,7 @@ def names(katas: Iterable[Kata]) -> str:
 
 
 def replace_slow(chosen: Pieces, text: Text, settings: Settings, borrows: Callable[[str], bool]) -> None:
-    """Borrow an own piece that would take long, before it does, where `borrows` says so when it is told how long."""
+    """Before a slow piece of the learner runs, borrow the reference's, if `borrows`, told how long it takes, agrees."""
     for kata, seconds in estimates(chosen, text, settings).items():
         if seconds <= slowness.LIMIT:
             continue
@@ -157,7 +157,7 @@ def tell_model(session: Session, about: str) -> None:
 
 
 def tell_slow(slow: Mapping[Kata, float]) -> None:
-    """The own pieces that make a step long."""
+    """The learner's pieces that make a step long."""
     for kata, times in slow.items():
         told = f"with your {curriculum.short(kata)} a step takes {times:.1f} times as long as with the reference's"
         row("slow", f"{told}. `dojo train --solutions` trains with the reference.")
