@@ -15,14 +15,14 @@ MADE = "<!-- Made from katas/curriculum.toml and the pages: python -m dojo.check
 BOOK = (
     "Eight weeks beside the book",
     "Each week has sections to read and katas to write. The minutes estimate the core of the katas, without reading "
-    "and without the session. The questions are those of the katas' pages; [the answers](answers/index.md) stand "
-    "apart.",
+    "and without the session. The questions are those of the katas' pages; [the answers](answers/index.md) have a "
+    "page of their own.",
 )
 ROUTE = (
     "The short route in four weeks",
-    "The short route goes from attention to a text that one's own model writes. The minutes estimate the core of the "
-    "katas, without the session. The questions are those of the katas' pages; [the answers](answers/index.md) stand "
-    "apart.",
+    "The short route goes from attention to a text that your own model writes. The minutes estimate the core of the "
+    "katas, without the session. The questions are those of the katas' pages; [the answers](answers/index.md) have a "
+    "page of their own.",
 )
 
 

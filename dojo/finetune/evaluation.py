@@ -35,7 +35,7 @@ def tell(
     row("", f"naive Bayes, which counts every word of the messages: {bayes.accuracy(test):.1%}")
     if accuracy <= bayes.accuracy(test):
         row("", f"Naive Bayes wins: {len(train)} messages are enough to count words, and few to learn from.")
-    row("sureness", f"is off by {error:.1%} on the mean; the temperature, from those watched: {made.temperature:.2f}")
+    row("sureness", f"is off by {error:.1%} on average; the temperature, from those watched: {made.temperature:.2f}")
     terminal.say()
     for line in confusion.table(counts):
         terminal.say(f"  {line}")

@@ -22,7 +22,7 @@ YOURS = "yours"
 
 
 class NotRight(Exception):
-    """A rung does not give what is right. The message says what differs, and by how much."""
+    """A rung gives a wrong result. The message says what differs, and by how much."""
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ LOST = (errno.EBADF, errno.EFBIG, errno.EIO, errno.ENOSPC)  # what a write fails
 STYLES = {
     "complete": "bold green",
     "green": "green",
-    "in progress": "yellow",
-    "edited": "yellow",
+    "in progress": "magenta",
+    "edited": "magenta",
     "not started": "dim",
     "missing": "red",
     "passed": "green",

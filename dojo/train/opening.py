@@ -75,7 +75,7 @@ def tell_changed(chosen: Pieces, begun_with: dict[str, str]) -> None:
     hashes = chosen.hashes()
     if changed := [address for address, was in begun_with.items() if hashes.get(address) != was]:
         told = f"changed since the run began: {', '.join(changed)}. Its result may be another than without the change."
-        terminal.say((told, "yellow"))
+        terminal.say((told, "magenta"))
 
 
 def names(katas: Iterable[Kata]) -> str:
@@ -83,14 +83,14 @@ def names(katas: Iterable[Kata]) -> str:
 
 
 def replace_slow(chosen: Pieces, text: Text, settings: Settings, borrows: Callable[[str], bool]) -> None:
-    """Borrow an own piece that would take long, before it does, where `borrows` says so when it is told how long."""
+    """Before a slow piece of the learner runs, borrow the reference's, if `borrows`, told how long it takes, agrees."""
     for kata, seconds in estimates(chosen, text, settings).items():
         if seconds <= slowness.LIMIT:
             continue
         taken = slowness.in_words(seconds)
         told = f"your {curriculum.short(kata)} would take about {taken} for this text, the reference some seconds."
         if borrows(told):
-            terminal.say((f"{told} It is borrowed.", "yellow"))
+            terminal.say((f"{told} It is borrowed.", "magenta"))
             chosen.borrow(kata)
             chosen.serve()
 
@@ -159,7 +159,7 @@ def tell_model(session: Session, about: str) -> None:
 
 
 def tell_slow(slow: Mapping[Kata, float]) -> None:
-    """The own pieces that make a step long."""
+    """The learner's pieces that make a step long."""
     for kata, times in slow.items():
         told = f"with your {curriculum.short(kata)} a step takes {times:.1f} times as long as with the reference's"
         row("slow", f"{told}. `dojo train --solutions` trains with the reference.")

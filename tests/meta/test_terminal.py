@@ -1,7 +1,10 @@
 """How text is laid out on a screen: words, numbers and what is to be typed stay whole."""
 
+import re
+
 import pytest
 
+from dojo import ROOT
 from dojo.system import terminal
 
 TEXT = "Scores of 40 000 and -10 000 give neither nan nor inf, in 3 places of 12 345 678."
@@ -37,3 +40,8 @@ def test_a_command_and_its_style_survive_the_wrapping(width):
 
 def test_a_number_is_written_as_on_the_pages():
     assert [terminal.number(value) for value in (7, 999, 1000, 1234567)] == ["7", "999", "1 000", "1 234 567"]
+
+
+def test_no_colour_is_one_that_cannot_be_read_on_white():
+    files = [file for file in (ROOT / "dojo").rglob("*.py") if re.search(r'["\s]yellow"', file.read_text("utf-8"))]
+    assert files == [], "yellow on white is close to nothing; magenta can be read on both"

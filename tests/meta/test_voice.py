@@ -40,6 +40,11 @@ WORDS = [
     (r"\bbefalls?\b", "happens to", "what befalls a learner"),
     (r"\bof NVIDIA's\b", "on CUDA", "on a GPU of NVIDIA's"),
     (r"\bbring(s|ing)? the bodies\b", "copy the code", "bring the bodies of another copy"),
+    (r"\b(in|on) the mean\b(?! (of|loss|square)\b)", "on average", "off by 2 % on the mean"),
+    (r"\bone's own\b", "your own, each learner's own", "a text that one's own model writes"),
+    (r"\ban own\b", "of its own, the learner's", "an own piece that takes long"),
+    (r"\bhangs? together\b", "fit together", "how the katas hang together"),
+    (r"\blies? inside\b", "is in, comes with", "the text that lies inside every Python"),
     (r"(?<!soon\s)\bas (it|they) (stands?|stood)\b", "as it is, unchanged", "the text as it stands"),
     (r"\bwherever (it|they) (stands?|stood)\b", "wherever it occurs", "a word wherever it stands"),
 ]

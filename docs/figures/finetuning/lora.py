@@ -45,7 +45,7 @@ def draw() -> Figure:
     grid(axes, third, TOP, merged, COOL)
 
     low = TOP + 4 * SIDE + 0.62
-    axes.text(LEFT, low, "what learns, and what would without adapters", fontsize=9, fontweight="bold")
+    axes.text(LEFT, low, "numbers that are trained, of all in the weight", fontsize=9, fontweight="bold")
     for row, (width, height, rank) in enumerate([(6, 4, 1), (6, 4, 2), (768, 768, 8)]):
         adapter = LoRALinear(nn.Linear(width, height, bias=False), rank, alpha=1.0)
         learned, frozen = count(adapter, learning=True), count(adapter, learning=False)

@@ -1,4 +1,4 @@
-"""Where the parameters of gpt2-small lie: in the model, in one of its blocks, and in its larger siblings."""
+"""Where the parameters of gpt2-small are, in the model and in one of its blocks, and those of the larger sizes."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def draw() -> Figure:
     axes.text(LEFT + third / 2, BLOCK + HEIGHT + 0.2, "attention, a third", ha="center", color=FAINT, fontsize=9)
     axes.text(LEFT + 2 * third, BLOCK + HEIGHT + 0.2, "feedforward, two thirds", ha="center", color=FAINT, fontsize=9)
 
-    axes.text(LEFT, SIBLINGS - 0.32, "its siblings", fontsize=12, fontweight="bold")
+    axes.text(LEFT, SIBLINGS - 0.32, "all sizes", fontsize=12, fontweight="bold")
     axes.text(
         LEFT + 1.2, SIBLINGS - 0.32, "the share of the blocks grows with width and depth", color=FAINT, fontsize=9
     )
