@@ -51,8 +51,8 @@ class Published:
         logits = CHUNK * self.config["vocab_size"]
         if (need := BYTES * (count + logits)) > free:
             raise DojoError(
-                f"{self.folder} has {number(count)} weights. In float32 they take {need / 2**30:.1f} GiB of memory, and "
-                f"{free / 2**30:.1f} GiB are free."
+                f"{self.folder} has {number(count)} weights. In float32 they take {need / 2**30:.1f} GiB of memory, "
+                f"and {free / 2**30:.1f} GiB are free."
             )
 
     @property
