@@ -202,4 +202,4 @@ def share_of(model: Any) -> str:
     """How much of a model learns."""
     numbers = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     learned = sum(number for number, learns in numbers if learns)
-    return f"{learned:,} of them learn, {learned / sum(number for number, _ in numbers):.1%}"
+    return f"{terminal.number(learned)} of them learn, {learned / sum(number for number, _ in numbers):.1%}"

@@ -145,8 +145,8 @@ def refuse_the_impossible(settings: Settings, device: str) -> None:
     there, needed = psutil.virtual_memory().total, settings.least_bytes(LEAST_VOCABULARY)
     if device == "cpu" and needed > there:
         raise click.UsageError(
-            f"training a model of these sizes takes at least {needed / 1e9:,.0f} GB of memory, and this machine has "
-            f"{there / 1e9:,.0f} GB: take a smaller --emb-dim or --n-layers."
+            f"training a model of these sizes takes at least {terminal.number(needed / 1e9)} GB of memory, and this "
+            f"machine has {terminal.number(there / 1e9)} GB: take a smaller --emb-dim or --n-layers."
         )
 
 
@@ -188,7 +188,7 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, device
     """Settle the pieces, make the tokens, and open a folder for the run."""
     from dojo.train import opening, runs
 
-    about_it = f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}..."
+    about_it = f"  {terminal.number(len(text.text))} characters, SHA-256 {text.sha256[:12]}..."
     terminal.say((terminal.harmless(text.name), "bold"), about_it)
     short = opening.runs_out(text, settings)
     chosen = opening.chosen_pieces(solutions, device, katas(settings.model), short=short)

@@ -194,7 +194,7 @@ CASES = {
         edits={"return x * self.weight": "return (x * self.weight).sum(1)"},
         told="""
             ones: A new gate changes nothing.
-              the result of Gate.forward is (2,) of torch.float32, expected (batch 2, width 3) of Float
+              the result of Gate.forward is (2,) of torch.float32, expected (batch 2, width 3) of floats
             next: dojo hint {name}
             """,
     ),
@@ -202,7 +202,7 @@ CASES = {
         edits={"return x * self.weight": "return (x * self.weight).long()"},
         told="""
             ones: A new gate changes nothing.
-              the result of Gate.forward is (2, 3) of torch.int64, expected (batch 2, width 3) of Float
+              the result of Gate.forward is (2, 3) of torch.int64, expected (batch 2, width 3) of floats
             next: dojo hint {name}
             """,
     ),
