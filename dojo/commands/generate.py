@@ -20,7 +20,7 @@ def model_options() -> Callable[[Command], Command]:
             "--weights",
             type=click.Path(path_type=Path),
             metavar="PATH",
-            help="A published model in place of a run: the folder of a Llama, Qwen3 or Mixtral, or GPT-2's "
+            help="A published model instead of a run: the folder of a Llama, Qwen3 or Mixtral, or GPT-2's "
             "safetensors file.",
         ),
         click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one."),
@@ -49,7 +49,7 @@ def opened(
     further = needed(device, weights=weights is not None)
     chosen = _chosen(katas, further, solutions, found.name if found else str(weights))
     if found and found.diverged:
-        terminal.say((f"{found.diverged}; this is its last save.", "yellow"), to_stderr=True)
+        terminal.say((f"{found.diverged}; this is its last save.", "magenta"), to_stderr=True)
     if weights:
         return saved.of_gpt2(weights, device), str(weights)
     assert found is not None
@@ -77,7 +77,7 @@ def _chosen(katas: tuple[str, ...], further: Mapping[str, Sequence[str]], soluti
     chosen = pieces.reference(katas) if solutions else pieces.own_where_green(katas, testing, further)
     chosen.serve()
     for kata, why in chosen.wrong.items():
-        terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "yellow"), to_stderr=True)
+        terminal.say((f"yours is not right: {curriculum.short(kata)}, {why}", "magenta"), to_stderr=True)
     opening.tell_lacking(chosen, to_stderr=True)
     own = (
         f"{len(chosen.own)} of its {len(katas)} pieces are your own" if chosen.own else "its pieces are the reference's"
@@ -103,10 +103,12 @@ def testing(kata: curriculum.Kata) -> None:
 
 @click.command()
 @click.argument("prompt", default="")
-@click.option("--temperature", type=Finite(0), default=0.8, help="Temperature; 0 takes the likeliest token; 0.8.")
+@click.option(
+    "--temperature", type=Finite(0), default=0.8, help="Temperature; 0 takes the likeliest token; by default 0.8."
+)
 @click.option("--top-k", type=click.IntRange(1), help="Choose among this many of the likeliest tokens.")
 @click.option("--top-p", type=Finite(0, 1, min_open=True), help="Choose among the likeliest tokens that sum to this.")
-@click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; 200.")
+@click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; by default 200.")
 @click.option("--seed", type=int, help="The same seed gives the same text.")
 @click.option("--raw", is_flag=True, help="Let a published model continue PROMPT as it is, without its chat form.")
 @model_options()

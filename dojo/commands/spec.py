@@ -52,7 +52,7 @@ def tell(kata: Kata, stub: str, clauses: dict[str, str], marks: dict[str, str], 
     about = [kata.address, *([f"book {kata.book}"] if kata.book else []), f"{kata.minutes} min"]
     terminal.say_wrapped((kata.title, "bold"), "  ", (dot.join(about), "dim"))
     if outdated:
-        terminal.say(("the marks are those of the last test; your file or the tests changed since", "yellow"))
+        terminal.say(("the marks are those of the last test; your file or the tests changed since", "magenta"))
     for depth, shown, docstring in definitions(stub):
         indent = "    " * depth
         if shown:

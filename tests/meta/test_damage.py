@@ -114,7 +114,7 @@ def cut(path):
 
 
 def another(make):
-    """Something else in the place of a file."""
+    """Something else in place of a file."""
 
     def put(path):
         content = path.read_bytes()

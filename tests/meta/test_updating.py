@@ -296,7 +296,7 @@ def test_what_stands_in_the_way_is_said(upstream, learner, case, tmp_path):
         expected = "git remote add upstream"
     elif case == "no answer":
         shutil.rmtree(upstream.path(".git"))
-        expected = "origin could not be asked for releases."
+        expected = "origin gave no releases."
     elif case == "no git":
         expected = "not a git repository"
         shutil.rmtree(learner.path(".git"))
