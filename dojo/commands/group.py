@@ -27,7 +27,7 @@ def command(folder: Path, markdown: bool, as_json: bool) -> int | None:
         raise click.UsageError("--markdown and --json cannot be used together.")
     found = gathering.gathered(folder)
     for name, why in found.skipped:
-        terminal.say((f"skipped {name}: {why}", "yellow"), to_stderr=True)
+        terminal.say((f"skipped {name}: {why}", "magenta"), to_stderr=True)
     if not found.reports:
         terminal.say("there is no report: `dojo report --json > NAME.json` makes one.", to_stderr=True)
         return Exit.UNUSABLE

@@ -62,7 +62,7 @@ class Hunt:
         inside = f"in {self.function}" if self.function else "outside of every function"
         return (
             f"The edit is {inside}.",
-            f"What was edited is {self.kind}.",
+            f"The edited part is {self.kind}.",
             f"It is in line {self.line} of the copy as it was written: {self.after}",
         )
 
