@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dojo.catalog.curriculum import Kata, katas
 
-WEEKS, WEEKS_OF_ROUTE = 8, 4
+WEEKS, WEEKS_OF_ROUTE, WEEKS_AFTER = 8, 4, 3
 
 
 def beside_the_book() -> list[list[Kata]]:
@@ -15,6 +15,11 @@ def beside_the_book() -> list[list[Kata]]:
 def short_route() -> list[list[Kata]]:
     """Four weeks with the katas of the short route."""
     return weeks([kata for kata in katas() if kata.route], WEEKS_OF_ROUTE)
+
+
+def after_the_book() -> list[list[Kata]]:
+    """Three weeks with the katas that the book has no section for."""
+    return weeks([kata for kata in katas() if not kata.book], WEEKS_AFTER)
 
 
 def weeks(chosen: Sequence[Kata], most: int) -> list[list[Kata]]:

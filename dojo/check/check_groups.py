@@ -24,6 +24,12 @@ ROUTE = (
     "katas, without the session. The questions are those of the katas' pages; [the answers](answers/index.md) have a "
     "page of their own.",
 )
+AFTER = (
+    "Three weeks after the book",
+    "The katas that the book has no section for: preferences, and what changed since GPT-2. Their pages take the place "
+    "of the book. The minutes estimate the core of the katas, without the session. The questions are those of the "
+    "katas' pages; [the answers](answers/index.md) stand apart.",
+)
 
 
 def main(argv: list[str]) -> int:
@@ -42,10 +48,11 @@ def main(argv: list[str]) -> int:
 
 
 def pages() -> dict[str, str]:
-    """The two schedules, by file name."""
+    """The three schedules, by file name."""
     return {
         "beside-the-book.md": page(*BOOK, schedule.beside_the_book()),
         "short-route.md": page(*ROUTE, schedule.short_route()),
+        "after-the-book.md": page(*AFTER, schedule.after_the_book()),
     }
 
 
@@ -70,8 +77,9 @@ def link(kata: Kata) -> str:
 
 
 def sections(week: Sequence[Kata]) -> str:
-    """The sections of the book that a week is about, each once."""
-    return ", ".join(dict.fromkeys(part for kata in week for part in kata.book.split(", ") if part))
+    """The sections of the book that a week is about, each once; where there is none, the katas' pages."""
+    found = ", ".join(dict.fromkeys(part for kata in week for part in kata.book.split(", ") if part))
+    return found or "the pages of the katas"
 
 
 def adapted(question: str) -> str:

@@ -11,7 +11,7 @@ from dojo.cli import json_option
 from dojo.system import terminal
 from dojo.update import origin, plan
 from dojo.update.git import GitError, file_at
-from dojo.update.plan import FRESH, GONE, KEPT, NEW, CannotUpdate, Change, Update
+from dojo.update.plan import FRESH, GONE, KEPT, NEW, CannotUpdate, Change, NoRelease, Update
 
 WORDS = {NEW: "new", KEPT: "left alone", GONE: "no longer a kata"}
 
@@ -44,7 +44,8 @@ def command(release: str | None, check: bool, folder: Path | None, as_json: bool
         if not check and not prepared.update.nothing:
             plan.apply(prepared)
     except (CannotUpdate, GitError) as error:
-        raise click.ClickException(f"{error} Nothing was changed.") from None
+        advice = origin.advice() if isinstance(error, NoRelease) else ""
+        raise click.ClickException(f"{error} Nothing was changed. {advice}".rstrip()) from None
     if as_json:
         terminal.say_json(as_data(prepared.update, check))
     else:

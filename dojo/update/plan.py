@@ -32,6 +32,10 @@ class CannotUpdate(DojoError):
     """Something prevents the update, and nothing was changed. The message says what it is and what to do."""
 
 
+class NoRelease(CannotUpdate):
+    """The clone has no such tag, branch or commit. A fork has only the tags that were there when it was made."""
+
+
 class StoppedHalfway(DojoError):
     """An update stopped after it had begun to change files. Says how far it came."""
 
@@ -347,9 +351,7 @@ def _commit(release: str) -> str:
     if not commit:
         releases = git("tag", "--list", "v*", "--sort=-version:refname").split()
         known = f" Releases: {', '.join(releases[:5])}." if releases else ""
-        raise CannotUpdate(
-            f"there is no {release} here: name a branch such as upstream/main, a tag or a commit.{known}"
-        )
+        raise NoRelease(f"there is no {release} here: name a branch such as upstream/main, a tag or a commit.{known}")
     return commit
 
 

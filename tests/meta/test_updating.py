@@ -476,6 +476,9 @@ def test_the_clone_of_a_copy_without_upstream_is_told_what_to_type(upstream, lea
     shown = update(learner).stdout
     assert shown.startswith("nothing new")
     assert (f"git remote add upstream {ORIGINAL}\n" in shown) == is_a_copy
+    told = update(learner, "v9.0.0").stderr  # a fork lacks the tags of later releases
+    assert "there is no v9.0.0 here" in told
+    assert told.endswith(f"git remote add upstream {ORIGINAL}\n") == is_a_copy
     git(learner, "remote", "add", "upstream", str(upstream.root))
     assert "origin is a copy" not in update(learner).stdout
 
