@@ -1,4 +1,4 @@
-"""The commands of `dojo`. Each is imported when it is asked for, so that the map comes at once."""
+"""The commands of `dojo`. Each is imported when it is called, so that the map comes at once."""
 
 import contextlib
 import importlib
@@ -237,7 +237,7 @@ def confirmed(question: str, yes: bool) -> bool:
     answer = sys.stdin.readline()
     if not answer:
         terminal.say()
-        raise click.UsageError("nobody is there to answer: pass --yes if you mean it.")
+        raise click.UsageError("this asks a question, and nobody can answer here: pass --yes if you mean it.")
     return answer.strip().lower() in ("y", "yes")
 
 
@@ -249,7 +249,7 @@ def warn_of_another_clone() -> None:
             if (folder / "katas" / "curriculum.toml").exists():
                 if not os.path.samefile(folder, ROOT):
                     line = f"note: this is the dojo of {ROOT}; for {folder} run `python -m dojo` there."
-                    terminal.say((line, "yellow"), to_stderr=True)
+                    terminal.say((line, "magenta"), to_stderr=True)
                 return
 
 
@@ -259,7 +259,7 @@ def _end_what_was_killed() -> None:
         from dojo.update import journal
 
         for line in journal.recover():
-            terminal.say((line, "yellow"), to_stderr=True)
+            terminal.say((line, "magenta"), to_stderr=True)
     store.sweep()
 
 

@@ -23,6 +23,18 @@ def moved(module: nn.Module, x: Tensor) -> Any:
             return "left behind" if left_behind else "made on the CPU"
 
 
+def meets(call: Callable[[], Any], model: nn.Module, *tensors: Tensor) -> bool:
+    """Whether a call works while a model and some tensors are on another device than the rest."""
+    with Moved(model, *tensors):
+        try:
+            call()
+        except RuntimeError as error:
+            if "two devices" not in str(error):
+                raise
+            return False
+    return True
+
+
 def learns(output: Tensor, leaves: Iterable[Tensor]) -> Any:
     """Which of the leaves get a gradient that is not zero everywhere."""
     if not output.requires_grad:
@@ -64,6 +76,15 @@ def refusal(call: Callable[[], Any]) -> Any:
         return "nothing"
 
 
+def tried(call: Callable[[], Any], *named: object) -> Any:
+    """The result, or the error's kind and whether it names all these values: an error tells which mistake it is."""
+    try:
+        return call()
+    except Exception as error:
+        kind = type(error).__name__
+        return f"{kind}, names it: {all(str(value) in str(error) for value in named)}" if named else kind
+
+
 def names_all(call: Callable[[], Any], *values: object) -> bool:
     """Whether the ValueError of a call, if that is how it ends, names all these values."""
     try:
@@ -95,6 +116,19 @@ def precise(seen: Tensor, exact: Tensor) -> bool:
     """Whether float64 keeps its digits; a result that is wrong anyway says nothing about that."""
     seen = seen.double()
     return torch.allclose(seen, exact, rtol=1e-9, atol=1e-9) or not torch.allclose(seen, exact, rtol=1e-3)
+
+
+def coarse(module: nn.Module, x: Tensor) -> bool:
+    """Whether a module in float64 gives the same for numbers that float32 does not tell apart."""
+    module, wide = module.double(), x.double()
+    return torch.equal(module(wide), module(wide + 1e-9 * numbers(*x.shape, dtype=torch.float64)))
+
+
+def kept(made: Callable[[], nn.Module], x: Tensor) -> int:
+    """How many attributes a call adds to a module."""
+    module = made()
+    module(x)
+    return len(vars(module)) - len(vars(made()))
 
 
 def unchanged(call: Callable[[Tensor], Any], x: Tensor) -> bool:

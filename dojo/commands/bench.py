@@ -23,9 +23,12 @@ SECONDS = {True: 0.6, False: 3.0}  # that all rungs share at one size for one pa
 @click.argument("what", type=click.Choice(WHAT))
 @click.option("--device", default="", help="cpu, cuda or mps; by default cuda if there is one, else cpu.")
 @click.option(
-    "--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", help="Of attention and training; float32."
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    help="For attention and training; by default float32.",
 )
-@click.option("--batch", type=click.IntRange(1), default=None, help="Texts at once, of attention and training.")
+@click.option("--batch", type=click.IntRange(1), default=None, help="Texts at once, for attention and training.")
 @click.option("--quick", is_flag=True, help="Small sizes and one shape, within a minute.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your file.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where to; .dojo/bench/.")
@@ -43,8 +46,8 @@ def command(
     """Put your own piece on a ladder beside other ways to write it, from the plain one to the fastest.
 
     attention: MultiHeadAttention, with its gradients. tokenizer: train_bpe and BPETokenizer, beside the packages
-    tokenizers and tiktoken where they are installed. generation: generate_greedy with GPTModel. training: a step of
-    GPTModel with its loss and optimizer, beside a model like nanoGPT's.
+    tokenizers and tiktoken where they are installed. generation: generate_greedy with GPTModel, and generate_cached
+    with DecoderModel. training: a step of GPTModel with its loss and optimizer, beside a model like nanoGPT's.
 
     Each rung is checked first: it gives what the others give. What is not right is shown and not timed. Ends with a
     table, and writes JSON and a figure. The exit code is 1 where yours is not right, or where a ratio that should hold
@@ -60,7 +63,7 @@ def command(
     chosen, told = ladders(what, device, dtype, batch, quick, solutions)
     if not as_json:
         for line in told:
-            terminal.say((line, "yellow" if "not on" in line else "bold"))
+            terminal.say((line, "magenta" if "not on" in line else "bold"))
     climbs, checked = [], []
     with spinner(as_json) as tell:
         for ladder in chosen:

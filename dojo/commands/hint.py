@@ -49,7 +49,7 @@ def command(kata: Kata, again: bool, reset: bool, as_json: bool) -> None:
         line = f"that is the last hint. The page has the figure and the reasons: docs/{kata.address}.md"
         terminal.say_wrapped((line, "dim"))
     if unsaved:
-        terminal.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
+        terminal.say((f"not remembered: {unsaved}", "magenta"), to_stderr=True)
 
 
 def seen_so_far(kata: Kata, most: int) -> int:

@@ -39,7 +39,7 @@ def command(
     except OSError as error:
         raise store.unwritten(path, error) from None
     if len(seen.tokens) == LONGEST:
-        terminal.say((f"only the last {LONGEST} tokens are looked at.", "yellow"))
+        terminal.say((f"only the last {LONGEST} tokens are looked at.", "magenta"))
     for token, likely in list(zip(seen.guess.tokens, seen.guess.probabilities, strict=True))[:5]:
         terminal.say(f"{100 * likely:5.1f}%  ", (repr(token), "bold"))
     terminal.say("written: ", (store.shown(path), "bold cyan"))

@@ -1,4 +1,4 @@
-"""`dojo report`: every kata that is begun is tested, and where you stand is told, also as Markdown for a page."""
+"""`dojo report`: test every kata that is begun, and show where you stand, also as Markdown for a page."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def command(markdown: Path | None, name: str, as_json: bool) -> None:
         if not as_json:
             terminal.say(*line(verdict))
             if unsaved:
-                terminal.say((f"not remembered: {unsaved}", "yellow"), to_stderr=True)
+                terminal.say((f"not remembered: {unsaved}", "magenta"), to_stderr=True)
     found = standings()
     if markdown is not None:
         append(markdown, as_markdown(found))
@@ -68,7 +68,7 @@ def command(markdown: Path | None, name: str, as_json: bool) -> None:
 
 def line(verdict: Verdict) -> list[terminal.Part]:
     """One verdict in a line."""
-    style = {IS_GREEN: "green", NO_VERDICT: "yellow"}.get(verdict.outcome, "red")
+    style = {IS_GREEN: "green", NO_VERDICT: "magenta"}.get(verdict.outcome, "red")
     word = "no verdict" if verdict.outcome == NO_VERDICT else verdict.outcome
     core, further = [list(marks.values()) for marks in (verdict.core, verdict.further)]
     told = f"{core.count(PASSED)} of {len(core)} clauses"

@@ -3,6 +3,7 @@
 import ast
 import re
 import textwrap
+from itertools import pairwise, takewhile
 
 import click
 
@@ -12,7 +13,8 @@ from dojo.cli import json_option, kata_argument
 from dojo.learner.standing import UNTESTED, fresh, last_verdict, stub_text
 from dojo.system import terminal
 
-APART = re.compile(r"[ *-]|[A-Z][A-Za-z ]*:( |$)")  # the beginning of a line that is not a part of the paragraph above
+APART = re.compile(r"[*-]|[A-Z][A-Za-z ]*:( |$)")  # the beginning of a line that is not a part of the paragraph above
+COLUMNS = re.compile(" {3,}")  # what separates the columns of a table
 
 
 @click.command()
@@ -48,14 +50,14 @@ def tell(kata: Kata, stub: str, clauses: dict[str, str], marks: dict[str, str], 
     """The specification on the screen: signatures, sentences, and a mark before each clause."""
     dot = f" {terminal.glyph('dot')} "
     about = [kata.address, *([f"book {kata.book}"] if kata.book else []), f"{kata.minutes} min"]
-    terminal.say((kata.title, "bold"), "  ", (dot.join(about), "dim"))
+    terminal.say_wrapped((kata.title, "bold"), "  ", (dot.join(about), "dim"))
     if outdated:
-        terminal.say(("the marks are those of the last test; your file or the tests changed since", "yellow"))
+        terminal.say(("the marks are those of the last test; your file or the tests changed since", "magenta"))
     for depth, shown, docstring in definitions(stub):
         indent = "    " * depth
         if shown:
             terminal.say()
-            for line in shown.splitlines():
+            for line in narrowed(shown, terminal.columns() - len(indent)).splitlines():
                 terminal.say((indent + line, "bold"))
         tell_docstring(docstring, indent + ("    " if shown else ""), clauses, marks)
     terminal.say()
@@ -65,12 +67,12 @@ def tell(kata: Kata, stub: str, clauses: dict[str, str], marks: dict[str, str], 
 
 
 def definitions(stub: str) -> list[tuple[int, str, str]]:
-    """What a stub shows, from the top: depth, the signature or constant as written, and the docstring."""
+    """What a stub shows, from the top: depth, the signature or the constants as written, and the docstring."""
     lines = stub.splitlines()
     found: list[tuple[int, str, str]] = []
 
     def visit(body: list[ast.stmt], depth: int) -> None:
-        for node in body:
+        for before, node in pairwise([None, *body]):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 signature = textwrap.dedent("\n".join(lines[first - 1 : node.body[0].lineno - 1]))
@@ -78,19 +80,40 @@ def definitions(stub: str) -> list[tuple[int, str, str]]:
                 if isinstance(node, ast.ClassDef):
                     visit(node.body, depth + 1)
             elif isinstance(node, ast.Assign | ast.AnnAssign):
-                found.append((depth, textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])), ""))
+                shown = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
+                if isinstance(before, ast.Assign | ast.AnnAssign):
+                    shown = f"{found.pop()[1]}\n{shown}"
+                found.append((depth, shown, ""))
 
     visit(ast.parse(stub).body, 0)
     return found
 
 
+def narrowed(shown: str, width: int) -> str:
+    """A signature, with each argument in a line of its own where a line is longer than `width`."""
+    if max(map(len, shown.splitlines())) <= width or "def " not in shown:
+        return shown
+    end = start = shown.index("(", shown.index("def ")) + 1
+    depth, cuts = 1, [start]
+    while depth:
+        depth += (shown[end] in "([") - (shown[end] in ")]")
+        if depth == 0 or (depth == 1 and shown[end] == ","):
+            cuts.append(end)
+        end += 1
+    arguments = [shown[first:last].strip(", \n") for first, last in pairwise(cuts)]
+    lines = [f"    {argument}," for argument in arguments if argument]
+    lines = [line if len(line) <= width else line.replace(" | ", "\n    | ") for line in lines]
+    return "\n".join([shown[:start], *lines, shown[end - 1 :]])
+
+
 def joined(text: str) -> list[str]:
-    """The lines of a docstring, those of a paragraph as one; what is indented, or begins with a label, stays apart."""
+    """The lines of a docstring, those of a paragraph as one. Apart stays what begins with a label, and an example or
+    a table, which is indented after an empty line."""
     lines: list[str] = []
     for line in text.splitlines():
         goes_on = lines and lines[-1] and not lines[-1].startswith(" ") and not lines[-1].endswith(":")
         if goes_on and line and not APART.match(line):
-            lines[-1] += " " + line
+            lines[-1] += " " + line.strip()
         else:
             lines.append(line)
     return lines
@@ -101,7 +124,10 @@ def tell_docstring(text: str, indent: str, clauses: dict[str, str], marks: dict[
     width = min(terminal.columns() - 1, 110)
     column = max(map(len, clauses), default=0) + 2
     in_clause = False
-    for line in joined(text):
+    lines = joined(text)
+    above = takewhile(lambda line: line != "Clauses:", lines)
+    too_wide = any(COLUMNS.search(line.strip()) and len(indent + line) > width for line in above)
+    for line in lines:
         words = line.split()
         if line.startswith("    ") and words and line[4] != " " and words[0] in clauses:
             slug, in_clause = words[0], True
@@ -114,5 +140,8 @@ def tell_docstring(text: str, indent: str, clauses: dict[str, str], marks: dict[
         elif not (in_clause and line.startswith("     ")):
             in_clause = False
             space = indent + line[: len(line) - len(line.lstrip())]
-            for rest in terminal.wrapped(line, width, space, space) if line else [""]:
-                terminal.say(rest.rstrip())
+            below = space + "    " if line.startswith("    ") else space
+            first, *more = COLUMNS.split(line.strip()) if too_wide else [line]
+            for place, cell in [(space, first), *((below, cell) for cell in more)]:
+                for rest in terminal.wrapped(cell, width, place, below) if line else [""]:
+                    terminal.say(rest.rstrip())

@@ -42,8 +42,16 @@ def slugs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
 @click.option("--verbose", "-v", is_flag=True, help="Show every failure, and all that pytest prints.")
 @click.option("--borrow/--no-borrow", default=True, help="Whether unfinished prerequisites come from the reference.")
 @click.option("--solutions", is_flag=True, help="Test the reference and not your file; nothing is remembered.")
-@click.option("--time-limit", type=Finite(1, MOST_SECONDS), default=120, metavar="S", help="Seconds for the run; 120.")
-@click.option("--memory-limit", type=click.IntRange(64), default=4096, metavar="MB", help="All its processes; 4096.")
+@click.option(
+    "--time-limit", type=Finite(1, MOST_SECONDS), default=120, metavar="S", help="Seconds for the run; by default 120."
+)
+@click.option(
+    "--memory-limit",
+    type=click.IntRange(64),
+    default=4096,
+    metavar="MB",
+    help="Memory of all its processes together; by default 4096.",
+)
 @json_option()
 def command(
     kata: Kata,
@@ -95,7 +103,8 @@ def not_started(kata: Kata, as_json: bool) -> int:
         terminal.say_json(as_data(Verdict(kata, outcome=RED, why=[f"{name} has no code yet"], clauses=marks)))
     else:
         text = f"not started: {name} has no code yet.   "
-        terminal.say_wrapped(text, ("next: ", "bold"), (f"dojo spec {short(kata)}", "bold cyan"))
+        following = (f"dojo spec {short(kata)}", "bold cyan")
+        terminal.say_wrapped(text, (f"next:{terminal.HELD}", "bold"), following)
     return Exit.NOT_YET
 
 
@@ -122,7 +131,7 @@ class Silent(Watcher):
 
 
 class Shown(Silent):
-    """For people: the verdict as soon as it stands, and then what is still being worked on."""
+    """For people: the verdict as soon as it is known, and then what is still being worked on."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(request)
@@ -158,7 +167,7 @@ class Shown(Silent):
             say(render.named_after(verdict, self.width))
             say(render.output(verdict) if self.request.verbose else [])
         if verdict.outcome == GREEN and self.request.tiers == OFFER:
-            say(render.further(verdict))
+            say(render.further(verdict, self.width))
         if verdict.outcome == GREEN and self.is_first and (seconds := memory.own_time(verdict.kata)):
             text = f"Your time from the first test to green: {memory.in_words(seconds)}"
             terminal.say((f"{text} (the estimate: {verdict.kata.minutes} minutes).", "dim"))
@@ -169,7 +178,7 @@ class Shown(Silent):
         where = f"{'solutions' if self.request.solutions else 'katas'}/{verdict.kata.address}.py"
         say(render.verdict(verdict, where, self.width, self.request.verbose))
         if self.unsaved:
-            terminal.say((f"not remembered: {self.unsaved}", "yellow"), to_stderr=True)
+            terminal.say((f"not remembered: {self.unsaved}", "magenta"), to_stderr=True)
 
 
 def say(lines: Iterable[render.Line]) -> None:

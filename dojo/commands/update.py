@@ -56,7 +56,7 @@ def tell(update: Update, release: str, check: bool) -> None:
     if update.nothing:
         terminal.say(f"nothing new: {release} is here already.")
         if advice := origin.advice():
-            terminal.say((advice, "yellow"))
+            terminal.say((advice, "magenta"))
         return
     terminal.say(
         (f"{'what would come' if check else 'updated'}: ", "bold"), f"{named(update.before)} to {named(update.after)}"
@@ -93,10 +93,10 @@ def tell_each(changes: list[Change]) -> None:
     """Each kata in a line, and below it what a learner should know."""
     width = max(len(change.address) for change in changes)
     for change in changes:
-        terminal.say(f"  {change.address:{width}}  ", (in_words(change), "yellow" if change.kind == KEPT else "green"))
+        terminal.say(f"  {change.address:{width}}  ", (in_words(change), "magenta" if change.kind == KEPT else "green"))
         for note in change.notes:
             for line in terminal.wrapped(note, terminal.columns() - 1, " " * (width + 4), " " * (width + 4)):
-                terminal.say((line, "yellow"))
+                terminal.say((line, "magenta"))
 
 
 def in_words(change: Change) -> str:

@@ -12,6 +12,7 @@ ATTENTION, TOKENIZER, GENERATION, STEP = "attention", "tokenizer", "generation",
 NAMES = (ATTENTION, TOKENIZER, GENERATION, STEP)
 MULTIHEAD, TRAINING, ENCODING = "attention/multihead", "text/bpe_training", "text/bpe_tokenizer"
 MODEL, CONFIG, GENERATE = "gpt/model", "gpt/config", "gpt/generate"
+DECODER, CACHE = "modern/decoder", "modern/kv_cache"
 LOSS, OPTIMIZER = "pretraining/loss", "pretraining/optimizer"
 
 
@@ -45,7 +46,7 @@ def ladders(
         return [training, Encoding(encoder, tokenizer, quick=quick)], told
     if what == STEP:
         return [_training_step(own, device, dtype, batch, quick)], told
-    return [_generation(own, device, quick)], told
+    return [_generation(own, device, quick), _modern_generation(own, device, quick)], told
 
 
 def _attention(own: Any, device: str, dtype: str, batch: int | None, quick: bool) -> list[Ladder]:
@@ -71,7 +72,7 @@ def _attention(own: Any, device: str, dtype: str, batch: int | None, quick: bool
 
 
 def _generation(own: Any, device: str, quick: bool) -> Ladder:
-    """Own generation works with the own model where that is green, and else with the reference's."""
+    """The learner's generation runs with the learner's model where that is green, and else with the reference's."""
     import torch
     from torch import nn
 
@@ -92,8 +93,28 @@ def _generation(own: Any, device: str, quick: bool) -> Ladder:
     )
 
 
+def _modern_generation(own: Any, device: str, quick: bool) -> Ladder:
+    """Own generation with a cache works with the own decoder where that is green, and else with the reference's."""
+    import torch
+
+    from dojo.ladder.generation import ModernGeneration, ModernKatas
+
+    def katas(decoder: Any, cache: Any) -> ModernKatas:
+        def cached(model: Any, ids: Any, new: int, context_length: int) -> Any:
+            return cache.generate_cached(model, ids, new, len(model.trf_blocks), context_length)
+
+        return ModernKatas(decoder.DecoderModel, decoder.DecoderConfig, plain.generate_greedy, cached)
+
+    decoder, cache, plain = classes.reference(DECODER, CACHE, GENERATE)
+    tiny = decoder.DecoderModel(decoder.DecoderConfig(2, 2, 2, 1, 1, 1, 1))
+    mine = own(CACHE, lambda kata: kata.generate_cached(tiny, torch.zeros(1, 1, dtype=torch.long), 1, 1, 2))
+    my_decoder = own(DECODER, lambda kata: kata.DecoderModel) if mine and is_done(find(DECODER)) else None
+    my_katas = katas(my_decoder or decoder, mine) if mine else None
+    return ModernGeneration(katas(decoder, cache), my_katas, device=device, quick=quick)
+
+
 def _training_step(own: Any, device: str, dtype: str, batch: int | None, quick: bool) -> Ladder:
-    """The own model learns by the own loss and optimizer where those are green, and else by the reference's."""
+    """The learner's model learns by their loss and optimizer where those are green, and else by the reference's."""
     from dojo.ladder.training_step import Katas, TrainingStep
 
     model, config, loss, optimizer = classes.reference(MODEL, CONFIG, LOSS, OPTIMIZER)

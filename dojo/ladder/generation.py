@@ -1,20 +1,23 @@
-"""The ladder of generation: a GPT of 6 blocks continues a prompt by more and more tokens."""
+"""The ladders of generation: a GPT, and a decoder of today, of 6 blocks continue a prompt by more and more tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dojo.ladder.generation_rungs import Generate, cached, last_position, speculative
-from dojo.ladder.ladder import YOURS, Bar, Ladder, NotRight, Variant
+from dojo.ladder.ladder import YOURS, Bar, Growth, Ladder, NotRight, Variant
 from dojo.ladder.like_nanogpt import LikeNanoGPT
 from dojo.ladder.measuring import Step
 
 PLAIN, LAST, CACHED, NANO = "no cache (plain)", "last position only", "KV cache", "like nanoGPT"
 PROMPT, CONTEXT, VOCABULARY = 32, 256, 8192
-SIZES = {"vocab_size": VOCABULARY, "context_length": CONTEXT, "emb_dim": 384, "n_heads": 6, "n_layers": 6}
+COMMON = {"vocab_size": VOCABULARY, "context_length": CONTEXT, "emb_dim": 384}
+SIZES = COMMON | {"n_heads": 6, "n_layers": 6}
+MODERN_SIZES = COMMON | {"num_heads": 6, "num_kv_heads": 3, "hidden_dim": 1152, "num_layers": 6}  # as many weights
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,16 @@ class Katas:
         return model
 
 
+@dataclass(frozen=True)
+class ModernKatas(Katas):
+    """The same with the decoder of today, and how it generates with a cache."""
+
+    cached: Generate
+
+    def made(self, device: str, sizes: dict[str, int]) -> Any:
+        return self.model(self.config(**sizes, qk_norm=True)).to(device).eval()
+
+
 class Generation(Ladder):
     """Greedy generation with random weights, dealt out once to the models of all rungs."""
 
@@ -38,41 +51,44 @@ class Generation(Ladder):
     unit, rate = "new tokens", ("tokens/s", 1.0)
     base = NANO
     with_memory = False
+    kind, usual, blocks = "", SIZES, "n_layers"
+    # 1 and 3 on a quiet machine
+    bars: Sequence[Bar | Growth] = (Bar(LAST, NANO, 0.75, passes, (64, 64)), Bar(CACHED, NANO, 2.5, passes, (64, 64)))
 
     def __init__(
         self, reference: Katas, own: Katas | None = None, *, device: str = "cpu", quick: bool = False, **sizes: int
     ) -> None:
-        self.reference, self.device, self.model_sizes = reference, device, SIZES | sizes
-        width, blocks = self.model_sizes["emb_dim"], self.model_sizes["n_layers"]
-        self.shape = f"{blocks} blocks of {width}, prompt of {PROMPT} tokens"
+        self.reference, self.device, self.model_sizes = reference, device, self.usual | sizes
+        width, blocks = self.model_sizes["emb_dim"], self.model_sizes[self.blocks]
+        self.shape = f"{self.kind}{blocks} blocks of {width}, prompt of {PROMPT} tokens"
         self.sizes, self.dtype = [8, 16, 32] if quick else [16, 32, 64, 128], "float32"
-        self.variants = [
-            *([] if own is None else [Variant(YOURS, lambda problem: self.rung(own, own.generate, problem), False)]),
-            Variant(PLAIN, lambda problem: self.rung(reference, reference.generate, problem), False),
-            Variant(LAST, lambda problem: self.rung(reference, last_position, problem), False),
-            Variant(NANO, self.like_nano, False),
-            Variant(CACHED, lambda problem: self.rung(reference, cached, problem), False),
-            Variant("speculative", lambda problem: self.rung(reference, speculative, problem), False),
-        ]
-        # 1 and 3 on a quiet machine
-        self.bars = [Bar(LAST, NANO, 0.75, self.passes, (64, 64)), Bar(CACHED, NANO, 2.5, self.passes, (64, 64))]
+        yours = [] if own is None else [(YOURS, own, own.cached if isinstance(own, ModernKatas) else own.generate)]
+        rungs = [*yours, *self.rungs()]
+        self.variants = [Variant(name, partial(self.rung, katas, how), False) for name, katas, how in rungs]
+
+    def rungs(self) -> list[tuple[str, Katas, Generate]]:
+        """Each rung of the reference by name: the model that it works with, and how it generates."""
+        heads = self.model_sizes["n_heads"]
+        ways: dict[str, Generate] = {
+            PLAIN: self.reference.generate,
+            LAST: last_position,
+            NANO: lambda model, *how: LikeNanoGPT(model, heads).generate(*how),
+            CACHED: cached,
+            "speculative": speculative,
+        }
+        return [(name, self.reference, way) for name, way in ways.items()]
 
     def rung(self, katas: Katas, generate: Generate, problem: "Prompt") -> Callable[[Tensor], Tensor]:
         model = katas.made(self.device, self.model_sizes)
         model.load_state_dict(problem.weights, strict=False)
         return lambda ids: generate(model, ids, problem.new, self.model_sizes["context_length"])
 
-    def like_nano(self, problem: "Prompt") -> Callable[[Tensor], Tensor]:
-        heads = self.model_sizes["n_heads"]
-        return self.rung(self.reference, lambda model, *how: LikeNanoGPT(model, heads).generate(*how), problem)
-
     def problem(self, size: int) -> "Prompt":
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = self.reference.made(self.device, self.model_sizes)
         ids = torch.randint(self.model_sizes["vocab_size"], (8, PROMPT), generator=torch.Generator().manual_seed(1))
-        prompt = Prompt(model.state_dict(), ids.to(self.device), size)
-        return prompt
+        return Prompt(model.state_dict(), ids.to(self.device), size)
 
     @torch.no_grad()
     def check(self, rung: Callable[[Tensor], Tensor], problem: "Prompt") -> None:
@@ -94,6 +110,19 @@ class Generation(Ladder):
 
     def work(self, size: int, which: str) -> float:
         return size
+
+
+class ModernGeneration(Generation):
+    """The same with the decoder of the katas. A learner's own rung is the one with the cache."""
+
+    slug, base = "generation-modern", PLAIN
+    kind, usual, blocks = "decoder of today, ", MODERN_SIZES, "num_layers"
+    bars = (Bar(CACHED, PLAIN, 2.0, Generation.passes, (64, 64)),)  # 3 on a quiet machine
+    reference: ModernKatas
+
+    def rungs(self) -> list[tuple[str, Katas, Generate]]:
+        kata = self.reference
+        return [(PLAIN, kata, kata.generate), (CACHED, kata, kata.cached)]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def kata_cell(line: str, cell: str) -> None:
 
 
 def _written(kata: Kata, cell: str) -> Kata:
-    """Put the cell in the place of the kata's file, and keep what was there. Raises CannotSave."""
+    """Put the cell in place of the kata's file, and keep what was there. Raises CannotSave."""
     content, own = cell.encode(), _content(kata)
     name = store.shown(kata.stub)
     if own != content:
@@ -61,5 +61,6 @@ def _test(kata: Kata) -> None:
     verdict = run(Request(kata, unfinished(kata), tiers=OFFER))
     memory.remember(verdict)
     lines = render.verdict(verdict, store.shown(kata.stub), render.IN_A_PIPE)
-    for line in [*lines, *(render.further(verdict) if verdict.outcome == GREEN else [])]:
+    lines += render.further(verdict, render.IN_A_PIPE) if verdict.outcome == GREEN else []
+    for line in lines:
         terminal.say(*line)

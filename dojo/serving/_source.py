@@ -98,6 +98,17 @@ class Source:
             isinstance(part, ast.Attribute) and not _is_of_a_constant(part.value) for part in ast.walk(node)
         )
 
+    def is_computed(self, names: ast.AST, seen: frozenset[str] = frozenset()) -> bool:
+        """Whether a list of names is a parameter, or a text that was split, and no word of it is in the file."""
+        match names:
+            case ast.Subscript(value=value):
+                return self.is_computed(value, seen)
+            case ast.Name(id=name):
+                return name in seen or all(self.is_computed(value, seen | {name}) for value in self.assigned[name])
+            case ast.Call(func=ast.Attribute(value=text, attr="split")):
+                return not self.texts(text) and not self.put_together(text)
+        return False
+
     def _assigned(self) -> defaultdict[str, list[ast.AST]]:
         """The expressions that a name is given, each element of a list that a loop goes over among them."""
         found = defaultdict[str, list[ast.AST]](list)

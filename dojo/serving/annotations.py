@@ -5,6 +5,7 @@ in a learner's words: which argument or result, its axes by name, what was expec
 """
 
 import contextlib
+import dis
 import functools
 import inspect
 import sys
@@ -17,6 +18,14 @@ from typing import Any
 from dojo.serving._wrapping import wrap_public
 from dojo.serving.jaxtyping_standin import can_check
 
+KINDS = {
+    "Bool": "bools",
+    "Float": "floats",
+    "Int": "integers",
+    "Integer": "integers",
+    "Num": "numbers",
+    "Shaped": "any dtype",
+}  # what the kinds of jaxtyping hold
 _checking: ContextVar[bool] = ContextVar("checking", default=True)
 _met: set[str] = set()  # katas that were served before, in this process
 
@@ -29,9 +38,18 @@ class Mismatch(Exception):
         self.what, self.seen, self.expected, self.is_none = what, seen, expected, value is None
 
 
+class Empty(NotImplementedError):
+    """A function of the specification was called whose body is nothing but `pass`, `...` or a docstring."""
+
+    def __init__(self, function: Any):
+        super().__init__(f"{function.__qualname__} has an empty body")
+        self.name, self.file = function.__qualname__, function.__code__.co_filename
+        self.line = function.__code__.co_firstlineno
+
+
 @contextlib.contextmanager
 def unchecked() -> Iterator[None]:
-    """Switch the checks off: a test that hands over something wrong on purpose asks the kata, not its annotations."""
+    """Switch the checks off, for a test that passes something wrong on purpose: the kata has to refuse it."""
     token = _checking.set(False)
     try:
         yield
@@ -59,7 +77,8 @@ def forget_classes() -> None:
 
 
 def checked(function: Any) -> Any:
-    """The function, with its arguments and its result checked at every call."""
+    """The function, with its arguments and its result checked at every call, and its body for having any code."""
+    empty = is_empty(function)
     signature = inspect.signature(function)
     single = [name for name, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     hints = functools.cache(lambda: hints_of(function))
@@ -67,6 +86,8 @@ def checked(function: Any) -> Any:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
+        if empty:
+            raise Empty(function)
         if is_compiling() or not _checking.get():
             return function(*args, **kwargs)
         try:
@@ -85,6 +106,14 @@ def checked(function: Any) -> Any:
         return result
 
     return wrapper
+
+
+def is_empty(function: Any) -> bool:
+    """Whether a function does nothing at all: it returns None, and that is its only instruction."""
+    if (code := getattr(function, "__code__", None)) is None:  # a partial has none
+        return False
+    found = [one for one in dis.get_instructions(code) if one.opname not in ("RESUME", "NOP", "RETURN_VALUE")]
+    return len(found) == 1 and "CONST" in found[0].opname and found[0].argval is None
 
 
 def hints_of(function: Any) -> dict[str, Any]:
@@ -134,10 +163,11 @@ def told_value(value: Any) -> str:
 def told_hint(hint: Any, axes: dict[str, Any]) -> str:
     """An annotation as a learner speaks of it: axes by name, with their sizes where the arguments fixed them."""
     if hasattr(hint, "dim_str"):
+        kind = KINDS[hint.__name__.partition("[")[0]]
         named = ", ".join(f"{name} {axes[name]}" if name in axes else name for name in hint.dim_str.split())
         if named.startswith("*") and hint.dim_str in axes:
-            return f"{axes[hint.dim_str]} of {hint.__name__.partition('[')[0]}"
-        return f"({named}) of {hint.__name__.partition('[')[0]}"
+            return f"{axes[hint.dim_str]} of {kind}"
+        return f"({named}) of {kind}"
     return getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 

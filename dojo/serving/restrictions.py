@@ -152,6 +152,7 @@ def _environment(source: Source) -> Iterator[Use]:
 def _detours(source: Source) -> Iterator[Use]:
     """Functions that run or find code by a text, and what leads from an object to the code around it."""
     called = {id(node.func) for node in source.nodes if isinstance(node, ast.Call)}
+    called |= {id(node.args[0]) for node in source.nodes if isinstance(node, ast.Call) and _walks(node, source)}
     for node in source.nodes:
         match node:
             case ast.Name(id=name, ctx=ast.Load()) if name not in source.own:
@@ -178,6 +179,14 @@ def _looks_up(call: ast.Call, source: Source) -> Iterator[Use]:
     elif any(source.put_together(name) for name in call.args[LOOK_UPS[function]]):
         yield Use(DETOUR, function, call.lineno)
     yield from (Use(DETOUR, text, call.lineno) for text in _looked_up(call, source) if text in ENTRANCES)
+
+
+def _walks(call: ast.Call, source: Source) -> bool:
+    """Whether it is reduce(getattr, names, model), the usual way to a part of a model, with names from elsewhere."""
+    match call.args:
+        case [ast.Name(id="getattr"), names, owner] if _called(call) == "reduce":
+            return not source.foreign(owner) and source.is_computed(names)
+    return False
 
 
 def _parts(source: Source) -> Iterator[Use]:

@@ -88,7 +88,7 @@ def examine(as_json: bool, fetch: bool) -> int:
 def tell(finding: Finding) -> None:
     """A finding on the screen."""
     mark = MARKS[finding.state]
-    style = {OK: "green", NOTE: "yellow", WRONG: "red"}[finding.state]
+    style = {OK: "green", NOTE: "magenta", WRONG: "red"}[finding.state]
     hanging = " " * 16
     first, *more = terminal.wrapped(finding.seen, terminal.columns() - 1, hanging, hanging)
     terminal.say((terminal.glyph(mark), style), f" {finding.name:13} ", first[len(hanging) :])
@@ -280,7 +280,8 @@ def git() -> Iterator[Finding]:
         yield Finding("git", NOTE, f"git gave no answer: {error}")
         return
     if ended.returncode:
-        yield Finding("git", NOTE, f"git says: {ended.stderr.strip().splitlines()[-1] if ended.stderr else 'nothing'}")
+        said = ended.stderr.strip().splitlines()[-1:] or [f"nothing, and ends with code {ended.returncode}"]
+        yield Finding("git", NOTE, f"git says: {said[0]}")
         return
     edited = [line[3:] for line in ended.stdout.splitlines() if line.strip()]
     if edited:
@@ -299,10 +300,10 @@ def gpt2() -> Iterator[Finding]:
         seen = "the cache is switched off (TIKTOKEN_CACHE_DIR is empty): tests that need the vocabulary are skipped"
         yield Finding("vocabulary", NOTE, seen, "unset TIKTOKEN_CACHE_DIR")
     elif missing:
-        seen = f"GPT-2's {' and '.join(missing)} not in {folder}: the tests that need it are skipped"
+        seen = f"GPT-2's {' and '.join(missing)} missing in {folder}: the tests that need it are skipped"
         yield Finding("vocabulary", NOTE, seen, "dojo doctor --fetch")
     else:
-        yield Finding("vocabulary", OK, f"GPT-2's lies in {folder}")
+        yield Finding("vocabulary", OK, f"GPT-2's is in {folder}")
 
 
 LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (

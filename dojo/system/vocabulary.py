@@ -72,13 +72,17 @@ def merges() -> list[tuple[bytes, bytes]]:
     place = folder()
     if place is None or not is_cached(FILES[1]):
         raise FileNotFoundError(ABSENT)
-    # The file has a character for every byte: its own where it can be seen, and one from 256 on for each of the others.
-    seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in seen]
-    byte_of = {chr(byte): byte for byte in seen} | {chr(256 + index): byte for index, byte in enumerate(hidden)}
+    byte_of = bytes_of_characters()
     _, *lines = (place / FILES[1].cached_as).read_text(encoding="utf-8").splitlines()
     pairs = (line.split(" ") for line in lines)
     return [(bytes(byte_of[sign] for sign in left), bytes(byte_of[sign] for sign in right)) for left, right in pairs]
+
+
+def bytes_of_characters() -> dict[str, int]:
+    """GPT-2's files have a character for every byte: its own where it can be seen, and one from 256 on for the rest."""
+    seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    hidden = [byte for byte in range(256) if byte not in seen]
+    return {chr(byte): byte for byte in seen} | {chr(256 + index): byte for index, byte in enumerate(hidden)}
 
 
 def fetch_all(say: Callable[..., None]) -> str:

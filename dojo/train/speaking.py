@@ -1,4 +1,4 @@
-"""A trained model speaks: token by token, as soon as each character is whole."""
+"""A trained model generates text, token by token; each character is shown as soon as it is whole."""
 
 import random
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from dojo.train.ingredients import END_OF_TEXT
 
 CACHE = "modern/kv_cache"
 LONGEST_CHARACTER = 4  # bytes, and so tokens at most, that one character takes
+CHUNK = 256  # tokens of a prompt that are read at once: of each, the logits of all tokens are in memory
 SAMPLE_TOKENS, SEED = 48, 123
 COLDEST = 1e-4  # at a lower temperature the likeliest token is as good as certain
 BROKEN = "\ufffd"  # what bytes decode to that are not a character
@@ -36,16 +37,24 @@ class Remembering(nn.Module):
 
 @dataclass
 class Speaker:
-    """A model, its tokenizer, and its configuration. Where it is `cached`, it reads each token once while it speaks."""
+    """A model, its tokenizer, and its configuration. Where it is `cached`, it reads each token once while it speaks.
+
+    `ends` are the tokens that end a text; without any it is the END_OF_TEXT of the tokenizer.
+    """
 
     model: nn.Module
     tokenizer: Any
     config: dict[str, Any]
     cached: bool = False
+    ends: frozenset[int] = frozenset()
 
     @property
     def context_length(self) -> int:
         return int(self.config["context_length"])
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.config["vocab_size"])
 
     def speak(
         self,
@@ -59,15 +68,15 @@ class Speaker:
         """What the model says after a prompt, in parts, until it has said so many tokens or ends its text."""
         device = next(self.model.parameters()).device
         seeds = random.Random(seed)
-        end = self.tokenizer.encode(END_OF_TEXT)[0]
-        most = None if top_k is None else min(top_k, end + 1)
+        ends = self.ends or frozenset(self.tokenizer.encode(END_OF_TEXT))
+        most = None if top_k is None else min(top_k, self.vocab_size)
         # Very low temperatures are a further clause of sampling.
         how: dict[str, Any] = {
             "temperature": temperature if temperature >= COLDEST else 0.0,
             "top_k": most,
             "top_p": top_p,
         }
-        ids, only = self._begin(prompt)
+        ids, only = self.begin(prompt)
         row = torch.tensor([ids], device=device)
         memory = Remembering(self.model, models.layers(self.config), self.context_length) if self.cached else None
         said: list[int] = []
@@ -78,7 +87,7 @@ class Speaker:
                 torch.manual_seed(seeds.getrandbits(63))
                 row = self._next(row, only, how, memory)
             only = None
-            if int(row[0, -1]) == end:
+            if int(row[0, -1]) in ends:
                 break
             said.append(int(row[0, -1]))
             text = self.tokenizer.decode(said)
@@ -92,7 +101,7 @@ class Speaker:
         """A prompt, and some words that follow it: always the same ones of the same model."""
         return prompt + "".join(self.speak(prompt, SAMPLE_TOKENS, seed=SEED))
 
-    def _begin(self, prompt: str) -> tuple[list[int], torch.Tensor | None]:
+    def begin(self, prompt: str) -> tuple[list[int], torch.Tensor | None]:
         """The ids to begin with, and which tokens may come next, if not all.
 
         In a byte-pair vocabulary a space belongs to the word behind it. A prompt that ends in a space would leave the
@@ -102,9 +111,8 @@ class Speaker:
             return self.tokenizer.encode(END_OF_TEXT), None
         if not prompt.endswith(" ") or not prompt.strip():
             return self.tokenizer.encode(prompt), None
-        size = self.tokenizer.encode(END_OF_TEXT)[0] + 1
-        spaced = [self.tokenizer.decode([token]).startswith(" ") for token in range(size)]
-        return self.tokenizer.encode(prompt.removesuffix(" ")), torch.tensor(spaced)
+        spaced = [self.tokenizer.decode([token]).startswith(" ") for token in range(self.vocab_size)]
+        return self.tokenizer.encode(prompt.removesuffix(" ")), torch.tensor(spaced) if any(spaced) else None
 
     def _next(
         self, row: torch.Tensor, only: torch.Tensor | None, how: dict[str, Any], memory: Remembering | None
@@ -115,7 +123,7 @@ class Speaker:
             unread = row[:, memory.kept.length :]
             generate = pieces.module(CACHE).generate_cached
             with torch.no_grad():
-                read = generate(memory, unread, 1, memory.layers, self.context_length, **how)
+                read = generate(memory, unread, 1, memory.layers, self.context_length, **how, chunk=CHUNK)
             return torch.cat([row, read[:, -1:]], dim=1)
         if only is None:
             longer: torch.Tensor = sampling.generate(self.model, row, 1, self.context_length, **how)

@@ -1,6 +1,7 @@
 """The git of this clone, as far as `dojo update` needs it."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -11,16 +12,34 @@ MARK = "DOJO_UPDATE"  # in the environment of a git: the process that started it
 
 
 class GitError(DojoError):
-    """git is missing, or did not do what it was told. Says what, in git's own words where there are any."""
+    """git is missing, or one of its commands failed. Says what, in git's own words where there are any."""
+
+
+class NoAnswer(GitError):
+    """git could not be started, or was killed: how far it came is not known."""
 
 
 def git(*words: str, folder: Path = ROOT, check: bool = True) -> str:
-    """What a git command prints. Raises GitError where it fails and `check` is set."""
+    """What a git command prints. Raises GitError where it fails and `check` is set, and NoAnswer whatever is set."""
     return git_bytes(*words, folder=folder, check=check).decode(errors="replace")
 
 
 def git_bytes(*words: str, folder: Path = ROOT, check: bool = True) -> bytes:
     """What a git command prints, to the byte."""
+    done = _run(words, folder)
+    if check and done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
+        why = said.splitlines()[-1] if said else f"it ended with code {done.returncode}."
+        raise GitError(f"`git {' '.join(words[:2])}` failed: {why}")
+    return done.stdout
+
+
+def succeeds(*words: str, folder: Path = ROOT) -> bool:
+    """Whether a git command ends well. Raises NoAnswer."""
+    return _run(words, folder).returncode == 0
+
+
+def _run(words: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[bytes]:
     # A question for a password or an editor would wait for an answer that nobody sees.
     quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "LC_ALL": "C", MARK: str(os.getpid())}
     own = {
@@ -31,20 +50,12 @@ def git_bytes(*words: str, folder: Path = ROOT, check: bool = True) -> bytes:
             ["git", *words], cwd=folder, env=own | quiet, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
     except FileNotFoundError:
-        raise GitError("git is not installed, or not on the PATH.") from None
-    if check and done.returncode:
-        said = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
-        raise GitError(f"`git {' '.join(words[:2])}` failed: {said.splitlines()[-1] if said else done.returncode}")
-    return done.stdout
-
-
-def succeeds(*words: str, folder: Path = ROOT) -> bool:
-    """Whether a git command ends well."""
-    try:
-        git_bytes(*words, folder=folder)
-    except GitError:
-        return False
-    return True
+        raise NoAnswer("git is not installed, or not on the PATH.") from None
+    except OSError as error:
+        raise NoAnswer(f"git cannot be started: {error.strerror or error}.") from None
+    if done.returncode < 0:
+        raise NoAnswer(f"`git {' '.join(words[:2])}` was ended by {signal.Signals(-done.returncode).name}.")
+    return done
 
 
 def paths(*words: str, folder: Path = ROOT) -> set[str]:

@@ -86,11 +86,11 @@ def recover() -> Iterator[str]:
         return
     try:
         left = end(journal, process)
+        done = succeeds("merge-base", "--is-ancestor", journal.after, "HEAD")
     except (GitError, store.CannotSave) as error:
         yield _not_ended(str(error).removesuffix("."))
         return
     if journal.dirty or journal.before != journal.after:
-        done = succeeds("merge-base", "--is-ancestor", journal.after, "HEAD")
         yield "an update was stopped: it is finished now." if done else "an update was stopped: it is undone now."
     for path in left:
         yield f"{path} was changed since, and was left alone; `git diff` and `dojo reset --undo` show the rest."

@@ -20,7 +20,7 @@ from dojo.errors import DojoError
 from dojo.learner import store
 from dojo.system import packages
 from dojo.update import journal
-from dojo.update.git import GitError, file_at, git, paths, succeeds
+from dojo.update.git import GitError, NoAnswer, file_at, git, paths, succeeds
 from dojo.update.journal import Journal
 from dojo.update.merge import CannotMerge, merged
 
@@ -79,8 +79,8 @@ def default_release() -> str:
     remote = next((name for name in ("upstream", "origin") if name in remotes), None)
     if remote is None:
         raise CannotUpdate(
-            "this clone knows no place that releases come from. "
-            f"Name it once: git remote add upstream {packages.repository() or 'ADDRESS-OF-THE-REPOSITORY'}"
+            "this clone has no remote that releases come from. "
+            f"Add it once: git remote add upstream {packages.repository() or 'ADDRESS-OF-THE-REPOSITORY'}"
         )
     head = git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", check=False).strip()
     return head.removeprefix("refs/remotes/") or f"{remote}/main"
@@ -96,21 +96,21 @@ def fetch(release: str) -> None:
         try:
             git("fetch", "--tags", "--quiet", name)
         except GitError as error:
-            raise CannotUpdate(f"{name} could not be asked for releases. {error}") from None
+            raise CannotUpdate(f"{name} gave no releases. {error}") from None
 
 
 def prepare(release: str) -> Plan:
     """Work out an update without changing anything of the clone. Raises CannotUpdate."""
     commit = _commit(release)
     if git("rev-parse", "--show-prefix").strip():
-        raise CannotUpdate(f"{ROOT} lies inside another git repository and is not a clone of its own.")
+        raise CannotUpdate(f"{ROOT} is inside another git repository and is not a clone of its own.")
     for state in ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD"):
         if succeeds("rev-parse", "-q", "--verify", state):
-            raise CannotUpdate("git is in the middle of something here: `git status` says what. End that first.")
+            raise CannotUpdate("git is in the middle of something here: `git status` says what. Finish that first.")
     base = git("merge-base", "HEAD", commit, check=False).strip()
     if not base:
         raise CannotUpdate(
-            f"{release} and this clone have no history in common. After a clone that was cut short, "
+            f"{release} and this clone have no history in common. If the clone is shallow, "
             "`git fetch --unshallow` brings the rest; otherwise clone the release again, and there "
             "`dojo update --from FOLDER-OF-THIS-CLONE` brings over what you wrote."
         )
@@ -154,7 +154,7 @@ def apply(plan: Plan) -> None:
             why = why or str(error)
     if complete:
         return
-    if _state() == before:
+    if _unchanged(before):
         with contextlib.suppress(store.CannotSave):
             store.forget("", journal.NAME)
         raise CannotUpdate(why)
@@ -170,6 +170,14 @@ def _move(plan: Plan) -> None:
         if plan.dirty:
             git("checkout", "-q", "HEAD", "--", *plan.dirty)
         git("merge", "-q", "--ff-only", plan.commit)
+
+
+def _unchanged(before: str) -> bool:
+    """Whether the clone is known to be in the state from before."""
+    try:
+        return _state() == before
+    except GitError:
+        return False
 
 
 def _state() -> str:
@@ -268,6 +276,8 @@ def _merged_commit(base: str, release: str, name: str) -> str:
     with _work_tree() as folder:
         try:
             git(*who, "merge", "--no-commit", "--no-ff", "-q", "-X", "no-renames", release, folder=folder)
+        except NoAnswer:
+            raise
         except GitError as error:  # conflicts are looked at below; whatever else there is ends it here
             if not succeeds("rev-parse", "-q", "--verify", "MERGE_HEAD", folder=folder):
                 raise CannotUpdate(str(error)) from None
@@ -311,10 +321,11 @@ def _work_tree() -> Iterator[Path]:
         git("worktree", "add", "-q", "--detach", str(folder / "clone"), "HEAD")
         yield folder / "clone"
     finally:
-        git("worktree", "remove", "--force", str(folder / "clone"), check=False)
+        with contextlib.suppress(GitError):
+            git("worktree", "remove", "--force", str(folder / "clone"))
         shutil.rmtree(folder, ignore_errors=True)
-        git("worktree", "prune", check=False)
-        with contextlib.suppress(store.CannotSave):
+        with contextlib.suppress(GitError, store.CannotSave):
+            git("worktree", "prune", check=False)
             store.forget("", journal.NAME)
 
 

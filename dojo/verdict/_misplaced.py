@@ -1,4 +1,4 @@
-"""What is wrong with a learner's file as a text: names renamed or indented wrongly, empty bodies, odd bytes."""
+"""What is wrong with a learner's file as a text: names renamed or indented wrongly, odd bytes."""
 
 import ast
 import difflib
@@ -20,20 +20,6 @@ def missing_name(address: str, name: str) -> list[str]:
     for near in difflib.get_close_matches(name, [other for other in own if other not in asked], 1, 0.5):
         lines.append(f"it has {near} in line {own[near]}: was {name} renamed? The tests need its name as specified")
     return lines
-
-
-def line_of_empty(address: str, what: str) -> int:
-    """The line of a learner's function whose body is nothing but `pass` or `...`; 0 where it has code.
-
-    what: "the result of Gate.forward".
-    """
-    name = tuple(what.rpartition(" ")[2].split("."))
-    for node in ast.walk(parsed(learners_source(address))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name[-1]:
-            written = [part for part in node.body if not isinstance(part, ast.Pass)]
-            if all(isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) for part in written):
-                return node.lineno
-    return 0
 
 
 def wrong_byte(address: str) -> tuple[int, str, str] | None:
@@ -80,7 +66,7 @@ def misplaced(address: str) -> list[str]:
         for other in alike[:1]:
             place = f"inside {'.'.join(other[:-1])}" if len(other) > 1 else "outside of any class"
             right = f"the class {owner}" if owner else "the file, not in anything"
-            stray = f"{shown(own_file(address))}:{stands[other]} `def {where[-1]}` stands {place}"
+            stray = f"{shown(own_file(address))}:{stands[other]} `def {where[-1]}` is {place}"
             found.append(f"{stray}; it belongs in {right}: check its indent")
     return found
 

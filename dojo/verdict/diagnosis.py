@@ -14,6 +14,7 @@ import importlib
 import io
 import random
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -51,9 +52,10 @@ class Named:
 
 
 def diagnosis(address: str, probe: Probe) -> Named:
-    """The known mistakes that the served kata shows. It takes as long as the probe takes."""
-    kata = importlib.import_module("katas." + address.replace("/", "."))
-    return identified(address, answers(kata, probe), prepared(address, probe))
+    """The known mistakes that the served kata shows, loaded anew: tests may have changed what a module of it keeps."""
+    with contextlib.redirect_stdout(io.StringIO()), served(rooms()):
+        mine = answers(importlib.import_module("katas." + address.replace("/", ".")), probe)
+    return identified(address, mine, prepared(address, probe))
 
 
 def prepared(address: str, probe: Probe) -> Groups:
@@ -164,8 +166,8 @@ def fails(address: str, mistake: str, test: str) -> bool:
 def answers(kata: ModuleType, probe: Probe) -> Parts:
     """Every part of the probe under a loaded kata; a part that raises is its error."""
     found: Parts = {}
-    quiet = contextlib.redirect_stdout(io.StringIO())
-    with unchecked(), random_state_kept() as seed, quiet, contextlib.suppress(Exception, SystemExit):
+    quiet, unwarned = contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore")
+    with unchecked(), random_state_kept() as seed, quiet, unwarned, contextlib.suppress(Exception, SystemExit):
         for part, run in probe(kata).items():
             seed()
             try:

@@ -11,11 +11,11 @@ from dojo import ROOT
 from dojo.catalog import specification
 from dojo.catalog.stubs import NOT_WRITTEN
 from dojo.learner.store import shown
-from dojo.serving.annotations import Mismatch
+from dojo.serving.annotations import Empty, Mismatch
 from dojo.serving.finder import KataUnavailable, address_of, own_file, served_files
 from dojo.serving.restrictions import CHANGES, DETOUR, IMPORTS, READS, STAR, USES, NotAllowed
 from dojo.system.files import NotRegular
-from dojo.verdict._misplaced import line_of_empty, misplaced, missing_name, wrong_byte
+from dojo.verdict._misplaced import misplaced, missing_name, wrong_byte
 
 LONGEST = 10_000  # characters of an error's text
 UNWRITTEN, UNUSABLE, WRONG = "unwritten", "unusable", "wrong"
@@ -139,13 +139,17 @@ def _unavailable(failure: Failure) -> Explanation | None:
 
 
 def _not_written(failure: Failure) -> Explanation | None:
-    """A body is still the stub's."""
-    last = failure.frames[-1] if failure.frames else None
-    if not (isinstance(failure.error, NotImplementedError) and last and last.code.startswith(NOT_WRITTEN)):
+    """A body is still the stub's, or empty."""
+    error, last = failure.error, failure.frames[-1] if failure.frames else None
+    if isinstance(error, Empty):
+        path, what = Path(error.file), f"{shown(Path(error.file))}:{error.line} {error.name} has an empty body"
+    elif isinstance(error, NotImplementedError) and last and last.code.startswith(NOT_WRITTEN):
+        path, what = last.path, f"{last.place} {last.name}"
+    else:
         return None
-    if (address := address_of(last.path)) not in (failure.address, None):
-        return _prerequisite(address, f"is not written yet: {last.place} {last.name}")
-    return Explanation(UNWRITTEN, f"not written yet: {last.place} {last.name}", next=f"dojo spec {failure.name}")
+    if (address := address_of(path)) not in (failure.address, None):
+        return _prerequisite(address, f"is not written yet: {what}")
+    return Explanation(UNWRITTEN, f"not written yet: {what}", next=f"dojo spec {failure.name}")
 
 
 def _misplaced(failure: Failure) -> Explanation | None:
@@ -162,10 +166,6 @@ def _mismatch(failure: Failure) -> Explanation | None:
     error = failure.error
     if not isinstance(error, Mismatch):
         return None
-    if error.is_none and (line := line_of_empty(failure.address, error.what)):
-        function = error.what.removeprefix("the result of ")
-        headline = f"not written yet: {failure.file}:{line} {function} has no code but `pass`"
-        return Explanation(UNWRITTEN, headline, next=f"dojo spec {failure.name}")
     if error.is_none:
         function = error.what.removeprefix("the result of ")
         seen = f"{error.what} is None: does every path through {function} end in a `return`?"

@@ -73,7 +73,12 @@ def verdict(found: Verdict, where: str, width: int, verbose: bool = False) -> li
         lines += [[line] for text in rest for line in terminal.wrapped(_printable(text), width, INDENT, INDENT * 2)]
     lines += failures(found, width, verbose)
     lines += output(found) if verbose else []
-    return [*lines, [], *count(found, width), *skips(found, width)]
+    return [*lines, *ending(found, width)]
+
+
+def ending(found: Verdict, width: int) -> list[Line]:
+    """The last lines of a verdict."""
+    return [[], *count(found, width), *skips(found, width)]
 
 
 def heading(kata: Kata, width: int, where: str = "") -> list[Line]:
@@ -201,18 +206,20 @@ def next_command(found: Verdict) -> str:
     return next((explanation.next for explanation in [*wrong, *explained]), "")
 
 
-def further(found: Verdict) -> list[Line]:
+def further(found: Verdict, width: int) -> list[Line]:
     """The further clauses as an offer, below a green core."""
     if not found.further:
         return []
     name, held = curriculum.short(found.kata), sum(mark == PASSED for mark in found.further.values())
-    total = len(found.further)
+    total, command = len(found.further), (f"dojo test {name} --further", "cyan")
     if found.complete:
-        return [[(f"complete: all {total} further clauses hold, too.", "green")]]
-    if found.complete is None:
-        return [[("further: no verdict", "magenta"), "   ", (f"dojo test {name} --further", "cyan"), " tells why"]]
-    text, command = f"further: {held} of {total} hold", f"dojo test {name} --further"
-    return [[text, " " * max(35 - len(text), 3), (command, "cyan"), " shows the rest"]]
+        parts: list[Part] = [(f"complete: all {total} further clauses hold, too.", "green")]
+    elif found.complete is None:
+        parts = [("further: no verdict", "magenta"), "   ", command, " tells why"]
+    else:
+        text = f"further: {held} of {total} hold"
+        parts = [text, " " * max(35 - len(text), 3), command, " shows the rest"]
+    return list(terminal.flowed(parts, width))
 
 
 def skips(found: Verdict, width: int) -> list[Line]:

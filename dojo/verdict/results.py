@@ -30,11 +30,10 @@ def alike(mine: Any, theirs: Any) -> bool:
 def _alike(mine: Any, theirs: Any) -> bool:
     torch = sys.modules.get("torch")
     if torch and isinstance(mine, torch.Tensor) and isinstance(theirs, torch.Tensor):
-        return (
-            mine.dtype == theirs.dtype
-            and mine.shape == theirs.shape
-            and torch.allclose(mine.detach(), theirs.detach(), rtol=1e-4, atol=1e-5, equal_nan=True)
-        )
+        if mine.dtype != theirs.dtype or mine.shape != theirs.shape:
+            return False
+        rtol = max(1e-4, 4 * torch.finfo(mine.dtype).eps) if mine.is_floating_point() else 0.0
+        return torch.allclose(mine.detach(), theirs.detach(), rtol=rtol, atol=rtol / 10, equal_nan=True)
     if isinstance(mine, dict) and isinstance(theirs, dict):  # a Counter is as good as a dict, in any order
         return mine.keys() == theirs.keys() and all(alike(mine[key], theirs[key]) for key in mine)
     if type(mine) is not type(theirs):

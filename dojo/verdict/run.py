@@ -69,7 +69,7 @@ class Verdict:
         return sorted(failed, key=lambda test: order.index(test.clause) if test.clause in order else len(order))
 
     def as_progress(self) -> dict[str, Any]:
-        """What of it is remembered."""
+        """The part of the verdict that is kept."""
         names = ("outcome", "why", "clauses", "complete", "source", "seconds")
         more = {"tests": self.tests_hash, "borrowed": list(self.borrowed), "at": time.time()}
         return {name: getattr(self, name) for name in names} | more
@@ -89,7 +89,7 @@ class Watcher:
         return False
 
     def judged(self, verdict: Verdict) -> None:
-        """The verdict stands; a diagnosis, or the further clauses, are still being worked on."""
+        """The verdict is known; a diagnosis, or the further clauses, are still being worked on."""
 
 
 def run(
@@ -106,17 +106,18 @@ def run(
     verdict = Verdict(kata, request.tiers, borrowed=request.borrowed, clause=request.clause)
     verdict.source, verdict.tests_hash = hash_of(kata.stub), hash_of(kata.tests)
     try:
-        expected, reasons = expected_tests(kata), skip_reasons(kata)
-        expected = {test: slug for test, slug in expected.items() if request.clause in ("", slug)}
-    except (OSError, SyntaxError, ValueError) as error:
-        verdict.why = [f"{kata.tests.relative_to(ROOT).as_posix()} cannot be read: {error}", "`dojo doctor` tells more"]
-        return verdict
-    try:
         prepared = spare or prepare(request, limits)
     except OSError as error:
         verdict.why = [f"there is no room for temporary files: {error.strerror or error}"]
         return verdict
     try:
+        try:  # while the process imports torch
+            expected, reasons = expected_tests(kata), skip_reasons(kata)
+            expected = {test: slug for test, slug in expected.items() if request.clause in ("", slug)}
+        except (OSError, SyntaxError, ValueError) as error:
+            tests = kata.tests.relative_to(ROOT).as_posix()
+            verdict.why = [f"{tests} cannot be read: {error}", "`dojo doctor` tells more"]
+            return verdict
         running = _Run(request, verdict, expected, reasons, watcher, prepared)
         ended = supervise(prepared, limits, running.look, watcher.cancelled)
         output, stack = prepared.output_until_now(), prepared.stack()
@@ -148,7 +149,7 @@ class _Run:
         return read(self.prepared.recorded(), self.prepared.secret)
 
     def look(self) -> None:
-        """Read what was recorded so far, and tell the verdict as soon as it stands."""
+        """Read what was recorded so far, and tell the verdict as soon as it is known."""
         record = self.recorded()
         self.watcher.counted(len(record.names), len(self.expected))
         self.watcher.marked(record)

@@ -6,7 +6,6 @@ One line on its standard input, the deadline, lets it begin. Without that line i
 import contextlib
 import importlib
 import os
-from pathlib import Path
 
 import pytest
 
@@ -17,16 +16,14 @@ LOADED = (
     *("torch", "numpy.random", "hypothesis.internal.conjecture.optimiser", "jaxtyping", "beartype", "beartype.door"),
     *("pydoc_data.topics", "safetensors"),
 )
-COMPILER = "torch._dynamo"  # torch imports it for the first optimizer, as long as torch itself
 
-
-# pytest puts an empty input in the place of this one before it collects, so that tests find none.
+# pytest puts an empty input in place of this one before it collects, so that tests find none.
 INPUT = os.fdopen(os.dup(0), encoding="utf-8")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    for name in (*LOADED, *([COMPILER] if _makes_optimizers(session.config.args) else [])):
+def pytest_collection() -> None:
+    for name in LOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     with INPUT:
@@ -34,8 +31,3 @@ def pytest_collection(session: pytest.Session) -> None:
     if not deadline:
         os._exit(0)
     limit(float(deadline))
-
-
-def _makes_optimizers(paths: list[str]) -> bool:
-    """Whether one of these test files works with optimizers of torch."""
-    return any("torch.optim" in Path(path).read_text(encoding="utf-8") for path in paths if Path(path).is_file())

@@ -49,21 +49,29 @@ class Screen(Protocol):
 def lines_of(view: View, width: int) -> list[Line]:
     """The whole view, however long."""
     if view.panel:
-        return [[line] for line in view.panel]
+        return [[part] for line in view.panel for part in terminal.wrapped(line, width, "", render.INDENT)]
     if view.record is not None:
         return _running(view, view.record, width)
     if view.verdict is None:
-        return [*render.heading(view.kata, width), *([] if view.note else [[], ["Save the file to test it."]])]
+        untested = dict.fromkeys(core_clauses(view.kata.address), UNTESTED)
+        return [*render.heading(view.kata, width), *render.marks(untested, width)]
     return _ended(view.verdict, width)
 
 
+def ending_of(view: View, width: int) -> list[Line]:
+    """The last lines of the view that stay in sight while the rest is scrolled: the outcome of a verdict."""
+    if view.panel or view.record is not None or view.verdict is None:
+        return []
+    return [*render.ending(view.verdict, width), *_offer(view.verdict, width)]
+
+
 def _ended(verdict: Verdict, width: int) -> list[Line]:
-    return [*render.verdict(verdict, f"katas/{verdict.kata.address}.py", width), *_offer(verdict)]
+    return [*render.verdict(verdict, f"katas/{verdict.kata.address}.py", width), *_offer(verdict, width)]
 
 
-def _offer(verdict: Verdict) -> list[Line]:
+def _offer(verdict: Verdict, width: int) -> list[Line]:
     offered = verdict.outcome == GREEN and verdict.tiers == OFFER and verdict.complete is not None
-    return render.further(verdict) if offered else []
+    return render.further(verdict, width) if offered else []
 
 
 def _running(view: View, record: Record, width: int) -> list[Line]:
@@ -71,13 +79,14 @@ def _running(view: View, record: Record, width: int) -> list[Line]:
     marks = dict.fromkeys(core_clauses(view.kata.address), UNTESTED)
     for outcome in (SKIPPED, PASSED, FAILED):  # the last one that fits stays
         marks |= {test.clause: outcome for test in record.tests if test.outcome == outcome and test.clause in marks}
-    lines = [*render.heading(view.kata, width), *render.marks(marks, width), [], [("testing ...", "dim")]]
+    lines = [*render.heading(view.kata, width), *render.marks(marks, width), []]
     first = next((test for test in record.tests if test.explanation and test.clause in marks), None)
     if first and first.explanation:
-        return [*lines, [], *render.explanation(first.explanation, width=width)]
+        return [*lines, *render.explanation(first.explanation, width=width)]
     if view.verdict and view.verdict.kata == view.kata:
         before = render.failures(view.verdict, width, verbose=False)
-        return [*lines, *([[(text_of(line), "dim")] for line in before])]
+        lines += [[("before this save:", "dim")]] if before else []
+        return [*lines, *([(text_of(line), "dim")] for line in before)]
     return lines
 
 
@@ -111,25 +120,29 @@ class Redrawn:
     def show(self, view: View) -> None:
         self.last = view
         width, height = self.console.size
-        foot = self._foot(view, width)
-        lines = lines_of(view, width - 1)
+        lines, foot = lines_of(view, width - 1), self._foot(view, width)
+        if len(lines) > height - len(foot) - 1 and (ending := ending_of(view, width - 1)):
+            lines, foot = lines[: -len(ending)], [*ending, *foot]
         room = max(height - len(foot) - 1, 1)
         view.scrolled = max(min(view.scrolled, len(lines) - room), 0)
         shown = lines[view.scrolled : view.scrolled + room]
+        if below := len(lines) - view.scrolled - len(shown):
+            shown[-1] = [(f"{below + 1} more lines: down arrow", "dim")]
         self.live.update(self._drawn([*shown, *[[]] * (room - len(shown)), *foot]), refresh=True)
 
     def verdict(self, view: View) -> None:
         self.show(view)
 
     def _foot(self, view: View, width: int) -> list[Line]:
-        text = f"{view.question} [y/n]" if view.question else view.note
+        testing = "" if view.record is None else "testing ..."
+        text = f"{view.question} [y/n]" if view.question else view.note or testing
         lines: list[Line] = [[(line, "bold")] for line in terminal.wrapped(text, width - 1)[:2]] if text else []
         return [*lines, *([(line, "dim")] for line in terminal.wrapped(KEYS, width - 1))]
 
     def _drawn(self, lines: Sequence[Line]) -> Any:
         from rich.text import Text
 
-        return Text("\n").join(Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines)
+        return Text("\n", no_wrap=True, overflow="crop").join(Text.assemble(*line) for line in lines)
 
 
 class Plain:
@@ -159,7 +172,7 @@ class Plain:
         if found is None:
             return
         width = min(terminal.columns() - 1, render.WIDEST)
-        later = [*render.named_after(found, width), *_offer(found)]
+        later = [*render.named_after(found, width), *_offer(found, width)]
         if found is not self.judged:
             self._say([*_ended(found, width), []])
         elif later != self.later:

@@ -136,6 +136,7 @@ class Watch:
         self.running: Run | None = None
         self.spare: Prepared | None = None
         self.working: subprocess.Popen[bytes] | None = None  # ahead, for the next diagnosis
+        self.asked: subprocess.Popen[str] | None = None  # the command of a key
         self.confirmed: tuple[str, ...] = ()  # the command that waits for a yes
         self.seen = ""  # the hash of the kata's file when it was looked at
         self.on = True
@@ -163,6 +164,7 @@ class Watch:
                 self.running.stop()
             self._drop_spare()
             self._stop_working()
+            self._stop_command()
             files.join(2)
         if self.ended_by == signal.SIGINT:
             raise KeyboardInterrupt
@@ -222,6 +224,7 @@ class Watch:
 
     def _test(self, kata: Kata) -> None:
         self._stop_working()
+        self._stop_command()
         if self.running:
             self.running.stop()
         self.number += 1
@@ -312,23 +315,33 @@ class Watch:
         self.screen.show(self.view)
 
     def _command(self, *words: str, note: str = "") -> None:
-        """Run a command of dojo in a thread, and show what it prints."""
+        """Run a command of dojo, and show what it prints once it has ended."""
+        self._stop_command()
         self.view.note = note or f"{' '.join(('dojo', *words))} ..."
         self.screen.show(self.view)
+        process = self.asked = subprocess.Popen(
+            [sys.executable, "-m", "dojo", *words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env=terminal.environment(),
+        )
 
         def work() -> None:
-            ended = subprocess.run(
-                [sys.executable, "-m", "dojo", *words],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                env=terminal.environment(),
-            )
-            self.post(Shown((ended.stdout + ended.stderr).strip() or "done."))
+            printed, _ = process.communicate()
+            if process is self.asked:
+                self.post(Shown(printed.strip() or "done."))
 
         threading.Thread(target=work, daemon=True, name="a command").start()
+
+    def _stop_command(self) -> None:
+        if self.asked:
+            process, self.asked = self.asked, None
+            process.terminate()  # it ends what it has started itself
+            process.wait()
 
     def _tell(self, note: str) -> None:
         self.view.note, self.view.record = note, None

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 
 # GPT-2's pattern, for the regex package: a contraction; a run of letters, of digits or of other signs, with the space
 # before it; or white space, the last of which before a word belongs to that word.
-SPLIT_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+SPLIT_PATTERN = (
+    r"'s|'t|'re|'ve|'m|'ll|'d"
+    r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+"
+    r"|\s+(?!\S)|\s+"
+)
 
 
 def pair_counts(words: Mapping[tuple[int, ...], int]) -> dict[tuple[int, int], int]:

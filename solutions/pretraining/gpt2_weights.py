@@ -47,7 +47,7 @@ def load_gpt2_weights(model: nn.Module, tensors_or_path: Mapping[str, Tensor] | 
         missing       A missing tensor raises a ValueError that names it.
         unexpected    A tensor that has no place in the model raises a ValueError that names it.
         shapes        A tensor of another shape raises a ValueError that names it and its shape.
-        qkv-bias      A model without biases in W_query, W_key and W_value raises a ValueError that says qkv_bias=True.
+        qkv-bias      A model without biases in W_query, W_key and W_value raises a ValueError that names qkv_bias.
         not-a-file    A file that is not a complete safetensors file raises a ValueError that names the path.
         unchanged     After a refusal the model is as it was before.
 

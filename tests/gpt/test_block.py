@@ -70,7 +70,10 @@ def dropping(kata_class, att, ff, drop_rate=0.5):
 
 def probe(kata):
     """Small cases on which the known mistakes differ: no two sizes are equal, and no weight is zero."""
-    x = numbers(2, 5, 6)
+
+    def x():
+        """Anew for each part: some write into it."""
+        return numbers(2, 5, 6)
 
     def made(*attention, **changes):
         return dealt(kata.TransformerBlock(sizes(**changes), *attention))
@@ -81,7 +84,7 @@ def probe(kata):
         return str(calls[-1][1].get(key)) if calls else "not called"
 
     def gradient(name):
-        block, leaf = made(), x.clone().requires_grad_()
+        block, leaf = made(), x().requires_grad_()
         block(leaf).mul(numbers(2, 5, 6, seed="towards")).sum().backward()
         return leaf.grad if name == "x" else block.get_parameter(name).grad
 
@@ -89,38 +92,23 @@ def probe(kata):
         torch.manual_seed(5)
         return kata.TransformerBlock(sizes()).get_parameter(name).detach()
 
-    def other_attention(tokens):
-        try:
-            return made(noting([]))(numbers(2, tokens, 6))
-        except Exception as error:
-            return type(error).__name__
-
     def echoing():
         block = giving_ff(dealt(kata.TransformerBlock(sizes(drop_rate=0.5))), 0.0)
         block.att = torch.nn.Identity()
-        return block.train()(x)
+        return block.train()(x())
 
     def twice():
         call = dropping(kata.TransformerBlock, 1.0, 0.0)
         return torch.equal(call(), call())
 
-    def coarse():
-        block, wide = made().double(), x.double()
-        return torch.equal(block(wide), block(wide + 1e-9 * numbers(2, 5, 6, dtype=torch.float64)))
-
-    def kept():
-        block = made()
-        block(x)
-        return len(vars(block)) - len(vars(made()))
-
     return {
         "parameters": lambda: sorted(name for name, _ in made(qkv_bias=True).named_parameters()),
-        "example": lambda: giving(made(), [1.0], [10.0])(100 * x),
-        "numbers": lambda: made()(x),
-        "the attention's half": lambda: giving_ff(made(), 0.0)(x),
-        "the feedforward half": lambda: giving_att(made(), 0.0)(x),
-        "the feedforward half after something was added": lambda: giving_att(made(), 0.0, 1, 2, 3, 4, 5)(x),
-        "large": lambda: giving(made(), [1.0], [1.0])(1000 * x),
+        "example": lambda: giving(made(), [1.0], [10.0])(100 * x()),
+        "numbers": lambda: made()(x()),
+        "the attention's half": lambda: giving_ff(made(), 0.0)(x()),
+        "the feedforward half": lambda: giving_att(made(), 0.0)(x()),
+        "the feedforward half after something was added": lambda: giving_att(made(), 0.0, 1, 2, 3, 4, 5)(x()),
+        "large": lambda: giving(made(), [1.0], [1.0])(1000 * x()),
         "gradient of x": lambda: gradient("x"),
         "gradient of att": lambda: gradient("att.out_proj.weight"),
         "gradient of ff": lambda: gradient("ff.layers.2.weight"),
@@ -129,20 +117,20 @@ def probe(kata):
         "dropped from both": dropping(kata.TransformerBlock, 1.0, 10.0),
         "dropped from an att that gives what it reads": echoing,
         "two calls are equal": twice,
-        "dropped from the shortcut": lambda: giving(made(drop_rate=0.5), [0.0], [0.0])(x),
-        "eval": lambda: giving(made(drop_rate=0.5).eval(), [1.0], [10.0])(x),
+        "dropped from the shortcut": lambda: giving(made(drop_rate=0.5), [0.0], [0.0])(x()),
+        "eval": lambda: giving(made(drop_rate=0.5).eval(), [1.0], [10.0])(x()),
         "context_length asked for": lambda: asked("context_length"),
         "dropout asked for": lambda: asked("dropout", drop_rate=0.25),
         "heads asked for": lambda: asked("num_heads"),
         "bias asked for": lambda: asked("qkv_bias", qkv_bias=True),
-        "another attention": lambda: other_attention(5),
-        "another attention, more tokens": lambda: other_attention(9),
+        "another attention": lambda: probes.tried(lambda: made(noting([]))(x())),
+        "another attention, more tokens": lambda: probes.tried(lambda: made(noting([]))(numbers(2, 9, 6))),
         "att after a seed": lambda: fresh("att.W_query.weight"),
         "ff after a seed": lambda: fresh("ff.layers.0.weight"),
-        "float64": coarse,
+        "float64": lambda: probes.coarse(made(), x()),
         "bfloat16": lambda: str(made().bfloat16()(x.bfloat16()).dtype),
-        "unchanged": lambda: probes.unchanged(made(), x),
-        "kept": kept,
+        "unchanged": lambda: probes.unchanged(made(), x()),
+        "kept": lambda: probes.kept(made, x()),
     }
 
 

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from katas.gpt.config import GPTConfig
+from tests import probes
 from tests.support import clause, refuses, same
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers")
@@ -46,10 +47,7 @@ def probe(kata):
 
     def tried(call, *named):
         """What came; of a refusal its kind, and whether it names what it should."""
-        try:
-            seen = call()
-        except Exception as error:
-            return f"{type(error).__name__}, names it: {all(str(value) in str(error) for value in named)}"
+        seen = probes.tried(call, *named)
         return [getattr(seen, name, "missing") for name in FIELDS] if isinstance(seen, kata.GPTConfig) else seen
 
     def new(**changes):

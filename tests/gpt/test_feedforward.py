@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from katas.gpt.feedforward import GELU, FeedForward
 from tests import laws, probes
+from tests.probes import tried
 from tests.support import clause, close, dealt, numbers
 
 NARROW = pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=lambda one: str(one)[6:])
@@ -66,26 +67,11 @@ def probe(kata):
         module(leaf).square().sum().backward()
         return leaf.grad if name == "x" else module.state_dict(keep_vars=True)[name].grad
 
-    def coarse(module):
-        finer = 1e-9 * numbers(2, 4, 5, dtype=torch.float64)  # what float32 does not see
-        return torch.equal(module(x.double()), module(x.double() + finer))
-
     def precise():
         return torch.allclose(kata.GELU()(x.double()).double(), tanh_gelu(x.double()), rtol=1e-9, atol=1e-9)
 
     def in_bfloat16(module):
         return str(module.bfloat16()(x.bfloat16()).dtype)
-
-    def tried(call):
-        try:
-            return call()
-        except Exception as error:
-            return type(error).__name__
-
-    def kept():
-        module = made()
-        module(x)
-        return len(vars(module)) - len(vars(made()))
 
     return {
         "GELU": lambda: kata.GELU()(x),
@@ -93,7 +79,7 @@ def probe(kata):
         "slopes": slopes,
         "slopes at 100": lambda: finite(100.0, torch.float32),
         "slopes at 300 in float16": lambda: finite(300.0, torch.float16),
-        "GELU in float64": lambda: coarse(kata.GELU()),
+        "GELU in float64": lambda: probes.coarse(kata.GELU(), x),
         "GELU in float64, precise": precise,
         "GELU in bfloat16": lambda: in_bfloat16(kata.GELU()),
         "GELU, unchanged": lambda: probes.unchanged(kata.GELU(), x),
@@ -110,10 +96,10 @@ def probe(kata):
         "view": lambda: tried(lambda: made()((3 * numbers(2, 5, 4)).mT)),
         "gradient of x": lambda: gradient("x"),
         "gradient of the first layer": lambda: gradient("layers.0.weight"),
-        "float64": lambda: tried(lambda: coarse(made().double())),
+        "float64": lambda: tried(lambda: probes.coarse(made(), x)),
         "bfloat16": lambda: tried(lambda: in_bfloat16(made())),
         "unchanged": lambda: probes.unchanged(made(), x),
-        "kept": kept,
+        "kept": lambda: probes.kept(made, x),
     }
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from katas.gpt.generate import generate_greedy
 from tests import laws
+from tests.probes import tried
 from tests.support import clause, close, numbers, refuses, said_first
 
 VOCAB_SIZE = 11
@@ -96,13 +97,6 @@ def gradients_as_they_were():
 def probe(kata):
     """Small cases on which the known mistakes differ."""
     prompt = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
-
-    def tried(call):
-        """What came, or which error."""
-        try:
-            return call()
-        except Exception as error:
-            return type(error).__name__
 
     def made(new=4, context_length=3, prompt=prompt, model=None):
         with torch.enable_grad():  # and as they were afterwards

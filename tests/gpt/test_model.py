@@ -15,7 +15,8 @@ from katas.attention.multihead import MultiHeadAttention
 from katas.gpt.block import TransformerBlock
 from katas.gpt.config import GPTConfig
 from katas.gpt.model import GPTModel, count_parameters
-from tests import laws
+from tests import laws, probes
+from tests.probes import tried
 from tests.support import Moved, clause, close, dealt, refuses, same
 
 IDS = torch.tensor([[3, 0, 10, 3, 7], [1, 1, 5, 2, 9]])  # of a vocabulary of 11
@@ -145,12 +146,6 @@ def probe(kata):
         first, second = list(kata.GPTModel(sizes()).trf_blocks.children())
         return torch.equal(first.ff.layers[0].weight, second.ff.layers[0].weight)
 
-    def tried(call):
-        try:
-            return call()
-        except Exception as error:
-            return f"{type(error).__name__} {'7' in str(error)}"
-
     def outside(wrong):
         given = IDS.clone()
         given[1, 2] = wrong
@@ -172,11 +167,6 @@ def probe(kata):
         given = IDS.clone()
         tried(lambda: made()(given))
         return torch.equal(given, IDS)
-
-    def kept():
-        model = made()
-        model(IDS)
-        return len(vars(model)) - len(vars(made()))
 
     def still_apart():
         model = Pair(*tables())
@@ -206,14 +196,14 @@ def probe(kata):
         "float64": coarse,
         "bfloat16": lambda: str(made().bfloat16()(IDS).dtype),
         "int32": lambda: tried(lambda: made()(IDS.int())),
-        "7 tokens": lambda: tried(lambda: made()(IDS.repeat(1, 2)[:, :7])),
-        "8 tokens": lambda: tried(lambda: made(Summing)(IDS.repeat(1, 2)[:, :8])),
+        "7 tokens": lambda: tried(lambda: made()(IDS.repeat(1, 2)[:, :7]), 7),
+        "8 tokens": lambda: tried(lambda: made(Summing)(IDS.repeat(1, 2)[:, :8]), 7),
         "id -1": lambda: outside(-1),
         "id 11": lambda: outside(11),
         "elsewhere": lambda: tried(elsewhere),
         "twice": twice,
         "unchanged": unchanged,
-        "kept": kept,
+        "kept": lambda: probes.kept(made, IDS),
         "counted": lambda: kata.count_parameters(torch.nn.Linear(3, 4)),
         "frozen": lambda: kata.count_parameters(torch.nn.Linear(3, 4).requires_grad_(False)),
         "buffers": lambda: kata.count_parameters(torch.nn.BatchNorm1d(4)),

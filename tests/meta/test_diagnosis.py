@@ -1,10 +1,12 @@
 """Which known mistake a failure names: one that explains all that differs, and only where it fails the very test."""
 
+import importlib
 from collections import Counter
 
 import pytest
 import torch
 
+from dojo.serving.finder import served
 from dojo.verdict import diagnosis
 from dojo.verdict.diagnosis import Named, answers, grouped, identified, named, sentences
 from dojo.verdict.results import CannotKeep, Raised, alike, kept, recovered
@@ -110,6 +112,8 @@ def test_what_json_does_not_carry_is_not_kept():
     [
         (torch.ones(2), torch.ones(2) + 1e-7, True),
         (torch.ones(2), torch.ones(2) + 1e-2, False),
+        (torch.ones(2).half(), torch.ones(2).half() + 2e-3, True),  # rounded twice, in another order
+        (torch.ones(2).half(), torch.ones(2).half() + 1e-2, False),
         (torch.ones(2), torch.ones(2).double(), False),
         (torch.ones(2), torch.ones(1, 2), False),
         (torch.tensor([torch.nan]), torch.tensor([torch.nan]), True),
@@ -150,6 +154,13 @@ def test_a_diagnosis_prints_nothing_and_leaves_the_random_numbers_alone(capsys):
     assert torch.equal(torch.rand(1), expected)
     assert torch.equal(found["noise"], found["again"]), "every part starts from the same random numbers"
     assert capsys.readouterr().out == ""
+
+
+def test_a_diagnosis_sees_nothing_of_what_the_tests_have_left_in_a_module():
+    with served({"*": "solutions", "gpt/config": "solutions:preset-changed"}):
+        importlib.import_module("katas.gpt.config").GPTConfig.preset("gpt2-small", n_heads=2)
+        probe = importlib.import_module("tests.gpt.test_config").probe
+        assert diagnosis.diagnosis("gpt/config", probe) == Named("preset-changed")
 
 
 def test_what_was_worked_out_is_recalled_until_something_changes(scratch):

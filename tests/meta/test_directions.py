@@ -14,7 +14,7 @@ LAYERS = (
     {"learner", "serving"},
     {"verdict", "update", "ladder"},
     {"watch", "check", "train", "group", "notebook"},
-    {"finetune", "look", "hunt"},
+    {"finetune", "look", "hunt", "published"},
     {"commands"},
 )
 LEVEL = {package: level for level, packages in enumerate(LAYERS) for package in packages}

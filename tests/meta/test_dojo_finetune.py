@@ -131,7 +131,7 @@ def test_nothing_is_said_to_be_surer_than_99_percent(trained, monkeypatch):
 
     from dojo.commands.classify import command
 
-    run = SimpleNamespace(kind="classify", name="mine")
+    run = SimpleNamespace(kind="classify", name="mine", model="gpt2", about=lambda check: {"base": "story"})
     monkeypatch.setattr("dojo.train.runs.latest", lambda *_: run)
     sure = SimpleNamespace(probabilities=lambda text: [0.0001, 0.9999])
     monkeypatch.setattr("dojo.finetune.classifier.of_run", lambda *_: sure)

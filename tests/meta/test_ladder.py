@@ -13,7 +13,7 @@ from dojo.ladder.attention import BOTH, FORWARD, Attention, lengths_for
 from dojo.ladder.attention_gate import check, truth
 from dojo.ladder.attention_rungs import Fused, FusedMask, FusedProjection, Size, deal, variants
 from dojo.ladder.checks import FAILS, HOLDS, UNKNOWN, checks
-from dojo.ladder.generation import Generation, Katas
+from dojo.ladder.generation import Generation, Katas, ModernGeneration, ModernKatas
 from dojo.ladder.ladder import FAILED, SKIPPED, TIMED, Cell, Climb, NotRight, Variant, climb, growth
 from dojo.ladder.measuring import Step, in_turn, peak_of
 from dojo.ladder.table import as_json, table
@@ -310,6 +310,24 @@ def test_every_rung_of_generation_passes_and_a_wrong_one_does_not():
     assert len(states) == 5
 
 
+def test_the_cached_rung_of_the_decoder_passes_and_a_cache_that_forgets_does_not():
+    decoder, kept, plain = classes.reference("modern/decoder", "modern/kv_cache", "gpt/generate")
+
+    def cached(model, ids, new, context_length):
+        return kept.generate_cached(model, ids, new, 2, context_length)
+
+    def forgetful(model, ids, new, context_length):
+        return torch.cat([ids, cached(model, ids[:, -1:], new, context_length)[:, 1:]], dim=1)
+
+    katas = ModernKatas(decoder.DecoderModel, decoder.DecoderConfig, plain.generate_greedy, cached)
+    sizes = {"emb_dim": 16, "hidden_dim": 24, "num_heads": 2, "num_kv_heads": 1, "num_layers": 2}
+    ladder = ModernGeneration(katas, replace(katas, cached=forgetful), vocab_size=20, context_length=64, **sizes)
+    ladder.sizes = [8]
+    states = {cell.variant: (cell.state, cell.why) for cell in climb(ladder, budget=0.01).cells}
+    assert states.pop("yours")[0] == FAILED
+    assert states == {"no cache (plain)": (TIMED, ""), "KV cache": (TIMED, "")}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_rung_of_a_training_step_passes_and_a_wrong_one_does_not(dtype):
     model, config, loss, optimizer = classes.reference(
@@ -343,7 +361,7 @@ def test_the_table_fits_a_terminal_of_100_columns(device):
     assert max(map(len, lines)) <= 100
     text = "\n".join(lines)
     assert "not right, so not timed:\n  inverted, 128 tokens: the output is off by 1 of its largest number" in text
-    assert "left out:\n  loop, 1024 tokens: measured up to 512 tokens" in text
+    assert "left out:\n  loop, 1 024 tokens: measured up to 512 tokens" in text
     assert "    2.0" in lines[4], "the growth of the first variant"
 
 

@@ -8,6 +8,8 @@ from dojo.train.ingredients import END_OF_TEXT
 from dojo.train.narrating import sample_lines
 from dojo.train.speaking import Speaker, first_words
 
+SIZES = {"context_length": 100, "vocab_size": 258}
+
 
 class Bytes:
     """A tokenizer whose tokens are the 256 bytes, one word with a space before it, and the end of a text."""
@@ -51,7 +53,7 @@ def _reference():
 
 def spoken(said, prompt="a", tokens=50):
     begun = len(prompt.removesuffix(" ").encode()) or 1
-    speaker = Speaker(Parrot(list(said), begun), Bytes(), {"context_length": 100})
+    speaker = Speaker(Parrot(list(said), begun), Bytes(), SIZES)
     return list(speaker.speak(prompt, tokens, temperature=0.0))
 
 
@@ -81,12 +83,12 @@ def test_after_a_space_comes_a_token_that_begins_with_one():
 
 
 def test_a_prompt_of_spaces_is_taken_as_it_is():
-    speaker = Speaker(Parrot([98], 2), Bytes(), {"context_length": 100})
+    speaker = Speaker(Parrot([98], 2), Bytes(), SIZES)
     assert "".join(speaker.speak("  ", 5, temperature=0.0)) == "b"
 
 
 def test_without_a_prompt_the_model_begins_a_text():
-    speaker = Speaker(Parrot([98], 1), Bytes(), {"context_length": 100})
+    speaker = Speaker(Parrot([98], 1), Bytes(), SIZES)
     assert "".join(speaker.speak("", 5, temperature=0.0)) == "b"
 
 
@@ -97,7 +99,7 @@ def test_the_same_seed_says_the_same_and_another_one_something_else():
             logits[:, :, 97:123] = 0.0
             return logits
 
-    speaker = Speaker(Dice([], 1), Bytes(), {"context_length": 100})
+    speaker = Speaker(Dice([], 1), Bytes(), SIZES)
     first, again, other = ("".join(speaker.speak("a", 30, 1.0, seed=seed)) for seed in (5, 5, 6))
     assert first == again != other
 

@@ -3,10 +3,13 @@
 import ast
 import importlib
 import inspect
+import subprocess
+import sys
 
 import pytest
 import torch
 
+from dojo import ROOT
 from dojo.catalog.curriculum import katas
 from dojo.serving.finder import served
 from tests import laws
@@ -76,6 +79,30 @@ def test_close_lets_the_last_digits_pass():
 def test_same_names_the_first_thing_that_differs(actual, expected, said):
     with pytest.raises(pytest.fail.Exception, match=said):
         same(actual, expected, "because")
+
+
+WORK = """
+import sys, torch
+from tests.support import close
+weight = torch.nn.Parameter(torch.tensor([1.0]))
+for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
+    optimizer = kind([weight], lr=0.1)
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.zero_grad()
+    weight.square().sum().backward()
+    optimizer.step()
+try:
+    close(weight, torch.tensor([3.0]), "because")
+except BaseException as error:
+    print(error)
+print({"torch._dynamo", "sympy"} & set(sys.modules))
+"""
+
+
+def test_neither_an_optimizer_nor_a_wrong_value_imports_the_compiler():
+    ended = subprocess.run([sys.executable, "-c", WORK], cwd=ROOT, capture_output=True, text=True)
+    # SGD takes 0.1 * 2 from 1, Adam 0.1, AdamW a thousandth of what is left and 0.1.
+    assert ended.stdout == "the value at [0] is 0.5993, expected 3: because\nset()\n", ended.stderr
 
 
 def test_same_takes_equal_values():

@@ -270,8 +270,9 @@ def broken_git(tmp_path):
         ("true", 2, "Nothing was changed."),
         ("echo half > CHANGELOG.md", 2, "The update stopped before its end"),
         ('"$REAL" "$@"', 0, "updated: "),
+        ("kill -9 $$", 2, "`git merge -q` was ended by SIGKILL. Nothing was changed."),
     ],
-    ids=["nothing", "half of it", "all of it"],
+    ids=["nothing", "half of it", "all of it", "killed"],
 )
 def test_what_git_had_done_when_it_failed_is_told(upstream, learner, broken_git, instead, code, told):
     learner.write("katas/toys/doubling.py", OWN)
@@ -279,7 +280,7 @@ def test_what_git_had_done_when_it_failed_is_told(upstream, learner, broken_git,
     done = update(learner, PATH=broken_git(instead), REAL=shutil.which("git"))
     assert done.returncode == code, done.stdout + done.stderr
     assert told in done.stdout + done.stderr
-    assert ("Nothing was changed" in done.stderr) == (instead == "true")
+    assert ("Nothing was changed" in done.stderr) == (instead in ("true", "kill -9 $$"))
     if code:
         assert learner.read("katas/toys/doubling.py") == OWN
     else:
@@ -295,7 +296,7 @@ def test_what_stands_in_the_way_is_said(upstream, learner, case, tmp_path):
         expected = "git remote add upstream"
     elif case == "no answer":
         shutil.rmtree(upstream.path(".git"))
-        expected = "origin could not be asked for releases."
+        expected = "origin gave no releases."
     elif case == "no git":
         expected = "not a git repository"
         shutil.rmtree(learner.path(".git"))
@@ -333,10 +334,11 @@ def test_without_git_the_bodies_of_another_copy_are_brought_over(upstream, learn
     )
 
 
-# `dojo update` that is killed before its step of this number; 0: while git writes the release's files.
+# `dojo update` that is killed before its step of this number, 0: while git writes the release's files; or, with "git",
+# a `dojo update` whose git is killed at its call of this number, before or after its work.
 KILLED = """
 import os, pathlib, subprocess, sys
-at, count = int(sys.argv.pop(1)), 0
+at, whose, count = int(sys.argv[1]), sys.argv[2:], 0
 
 def half():
     pathlib.Path("CHANGELOG.md").write_text("# Changelog\\n\\n- Tripl")
@@ -357,10 +359,24 @@ def counted(real, is_step):
         return real(*words, **more)
     return call
 
+def killed(real):
+    def call(words, **more):
+        global count
+        count += words[0] == "git"
+        if count != at or words[0] != "git":
+            return real(words, **more)
+        if "after" in whose:
+            real(words, **more)
+        return subprocess.CompletedProcess(words, -9, b"", b"")
+    return call
+
 STEPS = {"add", "checkout", "commit", "merge", "rm", "worktree"}
-subprocess.run = counted(subprocess.run, lambda words, **_: words[0] == "git" and bool(STEPS & {*words}))
-os.replace = counted(os.replace, lambda *_: True)
-os.unlink = counted(os.unlink, lambda *_: True)
+if "git" in whose:
+    subprocess.run = killed(subprocess.run)
+else:
+    subprocess.run = counted(subprocess.run, lambda words, **_: words[0] == "git" and bool(STEPS & {*words}))
+    os.replace = counted(os.replace, lambda *_: True)
+    os.unlink = counted(os.unlink, lambda *_: True)
 sys.argv[1:] = ["update"]
 from dojo.__main__ import main
 main()
@@ -401,6 +417,37 @@ def test_an_update_that_is_killed_at_any_step_is_brought_to_an_end_by_the_next_c
     assert done.returncode == 0, done.stderr
     assert at > 12
     assert told == {"an update was stopped: it is finished now.", "an update was stopped: it is undone now."}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_git_that_is_killed_at_any_call_is_no_answer(upstream, learner, tmp_path, when):
+    learner.write("katas/toys/doubling.py", OWN)
+    commit(learner, "My doubling")
+    learner.write("katas/toys/doubling.py", MORE)
+    release(upstream)
+    head = git(learner, "rev-parse", "HEAD")
+    killed = Scratch.at(tmp_path / "killed")
+    codes, at = [], 1
+    while codes[-2:] != [0, 0] or len(codes) < 20:  # the last calls are made when all is done
+        shutil.copytree(learner.root, killed.root)
+        words = [sys.executable, "-c", KILLED, str(at), "git", when]
+        done = subprocess.run(words, cwd=killed.root, env=killed.environment(), capture_output=True, text=True)
+        codes.append(done.returncode)
+        assert "Traceback" not in done.stderr, f"call {at}: {done.stderr}"
+        if done.returncode:
+            assert (done.returncode, done.stderr.count("\n")) == (2, 1), f"call {at}: {done.stderr}"
+            assert "was ended by SIGKILL" in done.stderr, f"call {at}: {done.stderr}"
+        if "Nothing was changed" in done.stderr:
+            assert killed.read("katas/toys/doubling.py") == MORE, f"call {at}"
+            assert git(killed, "rev-parse", "HEAD") == head, f"call {at}"
+        assert update(killed).returncode == 0, f"call {at}"
+        assert killed.read("katas/toys/doubling.py") == EXPECTED, f"call {at}"
+        assert git(killed, "worktree", "list").count("\n") == 1, f"call {at}"
+        assert [path.name for path in killed.path(".dojo").iterdir() if path.suffix == ".tmp"] == [], f"call {at}"
+        assert not killed.path(".dojo/update.json").exists(), f"call {at}"
+        shutil.rmtree(killed.root)
+        at += 1
 
 
 ORIGINAL = "https://github.com/katas/llm-katas"

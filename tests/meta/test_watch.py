@@ -5,6 +5,8 @@ import queue
 import random
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ from dojo.verdict import render
 from dojo.verdict.command import OFFER
 from dojo.verdict.diagnosis import Named
 from dojo.verdict.explain import WRONG, Explanation
-from dojo.verdict.record import Outcome
+from dojo.verdict.record import Outcome, Record
 from dojo.verdict.run import Verdict
 from dojo.watch import screen, watching
 
@@ -168,6 +170,42 @@ def test_a_mistake_that_is_found_later_comes_to_the_redrawn_verdict(tests, width
     assert max(map(len, after)) <= width
 
 
+@pytest.mark.parametrize("height", [9, 12])
+def test_the_outcome_stays_in_sight_where_not_everything_fits(height):
+    redrawn, drawn = screen.Redrawn(), []
+    redrawn.console = SimpleNamespace(size=(60, height))
+    redrawn.live = SimpleNamespace(update=lambda text, refresh: drawn.append(text.plain.split("\n")))
+    view = screen.View(find("softmax"), verdict=red(*((f"clause-{number}", "test") for number in range(9))))
+    seen = []
+    for view.scrolled in range(20):
+        redrawn.show(view)
+        assert len(drawn[-1]) == height - 1
+        assert any(line.startswith("red   0 of 9 clauses") for line in drawn[-1])
+        seen += drawn[-1]
+    assert "more lines: down arrow" in " ".join(drawn[0])
+    assert "more lines" not in " ".join(drawn[-1])
+    whole = {screen.text_of(line) for line in screen.lines_of(view, 59)}
+    assert whole <= set(seen), "each line can be scrolled to"
+
+
+@pytest.mark.parametrize("complete", [True, False, None])
+def test_no_line_is_wider_than_the_screen(complete):
+    """One that is would take two rows, and the keys would lie below the screen."""
+    verdict = red()
+    verdict.outcome, verdict.complete, verdict.tiers = "green", complete, OFFER
+    panel = ["def softmax(x: Tensor, dim: int) -> Tensor:  # as long as a signature can be", "    one two"]
+    for view in (screen.View(verdict.kata, verdict=verdict), screen.View(verdict.kata, panel=panel)):
+        lines = [screen.text_of(line) for line in screen.lines_of(view, 39)]
+        assert max(map(len, lines)) <= 39
+    assert lines[-1] == "    one two", "what is indented stays so"
+
+
+def test_what_failed_before_the_save_is_said_to_be_old():
+    view = screen.View(find("softmax"), record=Record(), verdict=red(EXAMPLE))
+    lines = [screen.text_of(line) for line in screen.lines_of(view, 80)]
+    assert lines.index("before this save:") < lines.index("example: A line.")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")
 def test_a_signal_is_heard_where_an_exception_would_be_lost(monkeypatch):
     class Lost:
@@ -212,7 +250,7 @@ def test_every_colour_can_be_read_on_white_and_on_black(outcome):
     verdict = red(EXAMPLE, DIM)
     verdict.outcome, verdict.complete, verdict.tiers = outcome, None, OFFER
     view = screen.View(verdict.kata, "A note.", verdict=verdict)
-    drawn = [*screen.lines_of(view, 80), *render.further(verdict), *screen.Redrawn()._foot(view, 80)]
+    drawn = [*screen.lines_of(view, 80), *render.further(verdict, 80), *screen.Redrawn()._foot(view, 80)]
     styles = {word for line in drawn for part in line if not isinstance(part, str) for word in part[1].split()}
     assert styles <= {"bold", "dim", "red", "green", "cyan", "magenta"}
 
@@ -223,6 +261,17 @@ def test_a_key_and_its_word_stay_in_one_line():
     assert all(re.fullmatch(r"[a-z] [a-z]+", key) for line in lines for key in line.split("  "))
 
 
+def test_the_screen_says_that_there_is_more_below():
+    drawn, redrawn = [], screen.Redrawn()
+    redrawn.console.size = (80, 10)
+    redrawn.live.update = lambda text, refresh: drawn.append(text.plain.splitlines()[:8])
+    view = screen.View(find("softmax"), panel=[str(number) for number in range(20)])
+    for view.scrolled in (0, 99):
+        redrawn.show(view)
+    assert drawn[0] == [*map(str, range(7)), "13 more lines: arrow down"]
+    assert drawn[1] == [*map(str, range(12, 20))]
+
+
 def test_a_new_run_takes_the_place_of_what_a_key_showed(monkeypatch):
     monkeypatch.setattr(watching, "Run", lambda *_: None)
     monkeypatch.setattr(watching.Watch, "_have_spare", lambda self: None)
@@ -231,6 +280,23 @@ def test_a_new_run_takes_the_place_of_what_a_key_showed(monkeypatch):
     watch.handle(watching.Shown("a hint"))
     watch.handle(watching.Key("r"))
     assert panels == [["a hint"], []]
+
+
+def test_what_a_key_has_started_ends_with_the_loop(monkeypatch):
+    started, start = [], subprocess.Popen
+
+    def slow(words, **how):
+        started.append(start([sys.executable, "-c", "import time; time.sleep(60)"], **how))
+        return started[-1]
+
+    monkeypatch.setattr(watching.Watch, "_have_spare", lambda self: None)
+    monkeypatch.setattr(watching, "standing", lambda kata: SimpleNamespace(state="not started"))
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    watch = watching.Watch(find("softmax"), SimpleNamespace(show=lambda view: None))
+    for name in ("c", "h", "q"):
+        watch.post(watching.Key(name))
+    watch.loop()
+    assert [one.poll() is None for one in started] == [False, False]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal for one process")

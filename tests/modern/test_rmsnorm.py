@@ -42,7 +42,7 @@ def probe(kata):
     """Small cases on which the known mistakes differ: no two sizes are equal, and no number is zero."""
     x = 3 * numbers(2, 4, 5) + 1
 
-    def made(emb_dim=5, **eps):
+    def of_size(emb_dim=5, **eps):
         norm = dealt(kata.RMSNorm(emb_dim, **eps))
         return filled(norm, {name: 0.5 for name, _ in norm.named_parameters() if name != "weight"})  # a shift: any name
 
@@ -52,24 +52,24 @@ def probe(kata):
         return norm
 
     def gradient(name):
-        leaf, norm = x.clone().requires_grad_(), made()
+        leaf, norm = x.clone().requires_grad_(), of_size()
         norm(leaf).mul(numbers(2, 4, 5, seed="towards")).sum().backward()
         return leaf.grad if name == "x" else norm.weight.grad
 
     def zeros(gradient=False):
         leaf = torch.zeros(2, 5, requires_grad=True)
-        seen = made()(leaf)
+        seen = of_size()(leaf)
         return torch.autograd.grad(seen.sum(), leaf)[0].isfinite().all().item() if gradient else seen
 
     def precise():
-        norm, wide = made().double(), x.double()
+        norm, wide = of_size().double(), x.double()
         return torch.allclose(norm(wide).double(), of_torch(norm, wide), rtol=1e-9)
 
     def narrow(dtype):
-        return made().to(dtype)(x.to(dtype))
+        return of_size().to(dtype)(x.to(dtype))
 
     def float16(size):
-        return made(3).half()(torch.tensor([[size, -size, 3.0]], dtype=torch.float16)).float()
+        return of_size(3).half()(torch.tensor([[size, -size, 3.0]], dtype=torch.float16)).float()
 
     def tried(call):
         try:
@@ -79,23 +79,23 @@ def probe(kata):
 
     def unchanged():
         given = x.clone()
-        made()(given)
+        of_size()(given)
         return torch.equal(given, x)
 
     def kept():
-        norm = made()
+        norm = of_size()
         norm(x)
-        return len(vars(norm)) - len(vars(made()))
+        return len(vars(norm)) - len(vars(of_size()))
 
     return {
         "parameters": lambda: [list(value.shape) for value in kata.RMSNorm(5).parameters()],
         "weight": lambda: kata.RMSNorm(5).weight.detach(),
         "example": lambda: of_ones(2)(torch.tensor([[1.0, 7.0]])),
         "with ones": lambda: of_ones(5)(x),
-        "numbers": lambda: made()(x),
-        "one token": lambda: made()(x[1:, 2:3]),
-        "two axes": lambda: tried(lambda: made()(x[0])),
-        "one axis": lambda: tried(lambda: made()(x[0, 0])),
+        "numbers": lambda: of_size()(x),
+        "one token": lambda: of_size()(x[1:, 2:3]),
+        "two axes": lambda: tried(lambda: of_size()(x[0])),
+        "one axis": lambda: tried(lambda: of_size()(x[0, 0])),
         "small": lambda: of_ones(5)(x / 1000),
         "small, larger eps": lambda: of_ones(5, eps=1e-4)(x / 1000),
         "gradient of x": lambda: gradient("x"),
@@ -108,7 +108,7 @@ def probe(kata):
         "bfloat16, with ones": lambda: of_ones(5).bfloat16()(x.bfloat16()).float(),
         "float16, 300": lambda: float16(300.0),
         "float16, 60 000": lambda: float16(60_000.0),
-        "refusal": lambda: tried(lambda: made(23)(torch.ones(2, 4, 1)).shape),
+        "refusal": lambda: tried(lambda: of_size(23)(torch.ones(2, 4, 1)).shape),
         "unchanged": unchanged,
         "kept": kept,
     }

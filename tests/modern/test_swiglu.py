@@ -44,17 +44,17 @@ def probe(kata):
     """Small cases on which the known mistakes differ: no two sizes are equal, and no number is zero."""
     x = 2 * numbers(2, 4, 3)
 
-    def made():
+    def dealt():
         return deal(kata.SwiGLU(3, 7))
 
     def gradient(name):
-        leaf, module = x.clone().requires_grad_(), made()
+        leaf, module = x.clone().requires_grad_(), dealt()
         module(leaf).mul(numbers(2, 4, 3, seed="towards")).sum().backward()
         return leaf.grad if name == "x" else dict(module.named_parameters())[f"{name}.weight"].grad
 
     def hidden(gates, ups):
         """What down_proj is given, where gate_proj and up_proj give these numbers."""
-        module, seen = made(), []
+        module, seen = dealt(), []
         module.gate_proj.register_forward_hook(lambda *_: torch.tensor([gates]))
         module.up_proj.register_forward_hook(lambda *_: torch.tensor([ups]))
         module.down_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -73,30 +73,30 @@ def probe(kata):
         return torch.autograd.grad(module(leaf).sum(), leaf)[0].isfinite().item()
 
     def coarse():
-        module, finer = made().double(), 1e-9 * numbers(2, 4, 3, dtype=torch.float64)
+        module, finer = dealt().double(), 1e-9 * numbers(2, 4, 3, dtype=torch.float64)
         return torch.equal(module(x.double()), module(x.double() + finer))
 
     def unchanged():
         given = x.clone()
-        made()(given)
+        dealt()(given)
         return torch.equal(given, x)
 
     def kept():
-        module = made()
+        module = dealt()
         module(x)
-        return len(vars(module)) - len(vars(made()))
+        return len(vars(module)) - len(vars(dealt()))
 
     return {
         "names": lambda: sorted(name for name, _ in kata.SwiGLU(3, 7).named_parameters()),
         "shapes": lambda: [list(kata.SwiGLU(3, 7).get_parameter(name).shape) for name in WEIGHTS],
-        "numbers": lambda: made()(x),
-        "eval": lambda: made().eval()(x),
-        "small": lambda: made()(x / 10) * 100,
+        "numbers": lambda: dealt()(x),
+        "eval": lambda: dealt().eval()(x),
+        "small": lambda: dealt()(x / 10) * 100,
         "gates alone": lambda: hidden([-2.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0], [1.0] * 7),
         "ups alone": lambda: hidden([1.0] * 7, [-2.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0]),
-        "two axes": lambda: tried(lambda: made()(x[0])),
-        "one axis": lambda: tried(lambda: made()(x[0, 0])),
-        "view": lambda: tried(lambda: made()((2 * numbers(2, 3, 4)).mT)),
+        "two axes": lambda: tried(lambda: dealt()(x[0])),
+        "one axis": lambda: tried(lambda: dealt()(x[0, 0])),
+        "view": lambda: tried(lambda: dealt()((2 * numbers(2, 3, 4)).mT)),
         "gradient of x": lambda: gradient("x"),
         "gradient of gate": lambda: gradient("gate_proj"),
         "gradient of up": lambda: gradient("up_proj"),
@@ -104,7 +104,7 @@ def probe(kata):
         "finite at 1 000": lambda: finite(1000.0),
         "finite at -1 000": lambda: finite(-1000.0),
         "float64": lambda: tried(coarse),
-        "bfloat16": lambda: tried(lambda: str(made().bfloat16()(x.bfloat16()).dtype)),
+        "bfloat16": lambda: tried(lambda: str(dealt().bfloat16()(x.bfloat16()).dtype)),
         "unchanged": unchanged,
         "kept": kept,
     }

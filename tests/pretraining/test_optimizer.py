@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from katas.pretraining.optimizer import AdamW
+from tests.probes import tried
 from tests.support import clause, close, numbers, refuses, same
 
 SHAPES = [(3, 4), (5,), (), (2, 1, 3)]
@@ -162,13 +163,6 @@ def probe(kata):
         except ValueError as error:
             return name in str(error)
         return "accepted"
-
-    def tried(call):
-        """The result, or the name of the error: here an error tells which mistake was made."""
-        try:
-            return call()
-        except Exception as error:
-            return type(error).__name__
 
     return {
         "first step": lambda: walk([1.0], [[0.5]], kind, lr=0.1, weight_decay=0.5),

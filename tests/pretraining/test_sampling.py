@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from katas.pretraining.sampling import generate, sample_next_token
+from tests.probes import tried
 from tests.support import clause, close, numbers, refuses, same, toy_model
 
 DRAWS, VOCAB = 8_000, 7  # VOCAB is that of the models below
@@ -132,13 +133,6 @@ def probe(kata):
     Draws are told by which ids occur, or by rough shares, so that no part depends on the way in which ids are drawn.
     """
     sample, shared = kata.sample_next_token, "the same id in every row, another one in another call"
-
-    def tried(call):
-        """The result, or the name of the error: here an error tells which mistake was made."""
-        try:
-            return call()
-        except Exception as error:
-            return type(error).__name__
 
     def ids(logits, times, **how):
         """Ids that were drawn, or None if every row has the same id, and another one in another call."""

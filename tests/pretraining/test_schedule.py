@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from katas.pretraining.schedule import clip_grad_norm, learning_rate_at
+from tests.probes import tried
 from tests.support import clause, close, numbers, refuses
 
 # step, peak, minimum, warmup_steps and total_steps, with what the message has to name.
@@ -67,13 +68,6 @@ def probe(kata):
     def rates(*steps, peak=8.0, minimum=2.0, warmup=4, total=10):
         found = [kata.learning_rate_at(step, peak, minimum, warmup, total) for step in steps]
         return torch.tensor(found, dtype=torch.float64)
-
-    def tried(call):
-        """The result, or the name of the error: here an error tells which mistake was made."""
-        try:
-            return call()
-        except Exception as error:
-            return type(error).__name__
 
     def refused(call, *arguments, named=""):
         try:

@@ -188,7 +188,7 @@ ERRORS = (
     Row("GeneratorExit", body("raise GeneratorExit"), (RED, NONE)),
     Row("StopIteration", body("raise StopIteration"), (RED,)),
     Row("MemoryError", body("raise MemoryError"), (RED,)),
-    Row("a base exception of one's own", body("raise Odd", "class Odd(BaseException): ..."), (RED, NONE)),
+    Row("a new base exception", body("raise Odd", "class Odd(BaseException): ..."), (RED, NONE)),
     Row("a base exception while loading", at_import("class Odd(BaseException): ...\nraise Odd"), (RED,), "Odd"),
     Row("a file that is not there", at_import("open('words.txt')"), (RED,), "words.txt"),
     Row("a file that is not there, raised", at_import("raise FileNotFoundError('my own words')"), (RED,), "my own words"),
@@ -244,7 +244,7 @@ OUTPUTS = (
 
 ENDS = (
     Row("os._exit(0)", body("os._exit(0)"), (NONE,), "before its last test"),
-    Row("os._exit(0) while loading", at_import("os._exit(0)"), (NONE,), "loading files"),
+    Row("os._exit(0) while loading", at_import("os._exit(0)"), (NONE,), "files were being loaded"),
     Row("os._exit(1)", body("os._exit(1)"), (NONE,)),
     Row("os._exit(0) at the end", at_import("atexit.register(os._exit, 0)") .replace("+ number", "- number"), (RED,)),
     Row("os.abort", body("os.abort()"), (NONE,), "SIGABRT"),
@@ -265,7 +265,7 @@ ENDS = (
 
 HANGS = (
     Row("an endless loop", body("while True:\n    pass"), (NONE,), "stopped after"),
-    Row("an endless loop while loading", at_import("while True:\n    pass"), (NONE,), "loading files"),
+    Row("an endless loop while loading", at_import("while True:\n    pass"), (NONE,), "files were being loaded"),
     Row("an endless loop that catches all", body("while True:\n    try:\n        time.sleep(1)\n    except BaseException:\n        pass"), (NONE,), "stopped after"),
     Row("a sleep", body("time.sleep(600)"), (NONE,), "time.sleep(600)"),
     Row("a lock that nobody opens", body("lock = threading.Lock()\nlock.acquire()\nlock.acquire()"), (NONE,), "stopped after"),
@@ -313,7 +313,7 @@ PROCESSES = (
 )  # fmt: skip
 
 PLACES = (
-    Row("the run's files removed", body(f"import shutil\nshutil.rmtree({RUN_FOLDER})"), (GREEN, NONE)),
+    Row("the run's files removed", body(f"import shutil\nshutil.rmtree({RUN_FOLDER})"), (RED, NONE)),
     Row("the run's folder renamed", body(f"path = {RUN_FOLDER}\nif os.path.exists(path):\n    os.rename(path, path + '-away')"), (GREEN, NONE)),
     Row("the record removed", body(f"import glob\nfor path in glob.glob({RUN_FOLDER} + '/record'):\n    os.remove(path)"), (GREEN, NONE)),
     Row("the record a FIFO", replaced("record", "os.mkfifo(path)"), (GREEN,)),
