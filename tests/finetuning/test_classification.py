@@ -468,8 +468,8 @@ def test_the_model_is_called_once_in_its_mode(training):
 
 @clause("device")
 def test_inputs_and_labels_are_moved_to_the_device_of_the_model():
-    model, (inputs, lengths, labels) = Gpt(CLASSES), case(3, 4)
-    laws.moves_what_it_is_given(lambda: classification_loss(model, inputs, labels, lengths), model, "inputs and labels")
+    model, (inputs, _, labels) = Gpt(CLASSES), case(3, 4)
+    laws.moves_what_it_is_given(lambda: classification_loss(model, inputs, labels), model, "inputs and labels")
 
 
 @clause("device")

@@ -8,6 +8,7 @@ machine; the seconds are only shown.
 import os
 import queue
 import re
+import select
 import signal
 import statistics
 import subprocess
@@ -21,8 +22,10 @@ import pytest
 from dojo.catalog.curriculum import find, katas, short
 from dojo.catalog.mistakes import mistakes_of, wrong_source
 from dojo.catalog.specification import core_clauses
+from dojo.catalog.stubs import stub_of
 from tests.meta.scratch import Scratch
 
+psutil = pytest.importorskip("psutil")
 cli = pytest.importorskip("dojo.cli", reason="dojo's commands need click", exc_type=ModuleNotFoundError)
 
 ROUNDS = 7
@@ -99,22 +102,58 @@ class Lines:
             if line is None or re.search(pattern, line):
                 return at if line else None
 
+
+class OnATerminal:
+    """A command on a terminal of its own, and when a text came to the screen."""
+
+    def __init__(self, clone, *words):
+        import pty
+        import termios
+
+        self.seen = b""
+        self.screen, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        own = {"cwd": clone.root, "env": clone.environment(TERM="xterm"), "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen([sys.executable, "-m", *words], stdin=theirs, stdout=theirs, **own)
+        os.close(theirs)
+
+    def until(self, pattern, seconds=120.0):
+        """When a text came that fits, after the one that was found last; None where none did in so many seconds."""
+        end = time.perf_counter() + seconds
+        while not (found := re.search(pattern.encode(), self.seen)):
+            if not select.select([self.screen], [], [], max(end - time.perf_counter(), 0))[0]:
+                return None
+            self.seen += os.read(self.screen, 1 << 16)
+        self.seen = self.seen[found.end() :]
+        return time.perf_counter()
+
+    def until_the_spare_waits(self):
+        """Until the next process has loaded torch and all else, as it has when somebody has read a verdict."""
+        spent = -1.0
+        for _ in range(300):
+            spares = [one for one in psutil.Process(self.process.pid).children() if WAITING in one.cmdline()]
+            now = sum(sum(one.cpu_times()[:2]) for one in spares)
+            if now == spent > 0.5:
+                return
+            spent = now
+            self.until("a text that never comes", 0.3)
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(120)
+        os.close(self.screen)
 
 
-VERDICT, NAMED = "^(red|green|no verdict) ", "^  (Your|This part|Two) "
-READING = 1.5  # imports of torch: the learner reads, and the next process is made
+WAITING = "dojo.verdict.waiting"
+VERDICT, NAMED = r"(red|green|no verdict)   \d+ of \d+", "Your result is the one|This part looks like|Two mistakes"
+EVERY = 3  # katas: import torch and a cold pytest are timed beside one, and count for the next ones too
 MOMENTS = {  # what is timed, and its bar: in times of importing torch, or in seconds on two quiet cores
     "dojo test, stub": "0.5 s",
     "dojo test, core, red": "2 x",
     "dojo test, core, green": "2 x",
-    "a diagnosis after the verdict": "1 s",
-    "watch: save to the first failing clause": "0.5 s",
+    "watch: save to the first failing clause": "0.5 s, 1 s",
     "watch: save to green": "1 s",
-    "pytest, red": "",
-    "pytest, green": "",
+    "watch: verdict to diagnosis": "1 s",
 }
 
 
@@ -126,43 +165,46 @@ def wrong(kata):
     return mistake and wrong_source(kata.solution.read_text(encoding="utf-8"), mistake)
 
 
+def timed(clone, words):
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, *words], cwd=clone.root, env=clone.environment(), stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
 def moments_of(clone, kata):
-    """Each moment of one kata in seconds, the time of importing torch, and that of a cold pytest on the green kata."""
+    """Each moment of one kata in seconds."""
     name, file, seconds = short(kata), f"katas/{kata.address}.py", {}
-    stub, right = clone.read(file), clone.read(f"solutions/{kata.address}.py")
-    pytest_words = ["-m", "pytest", f"tests/{kata.part}/test_{kata.name}.py"]
-
-    def timed(words):
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, *words], cwd=clone.root, env=clone.environment(), stdout=subprocess.DEVNULL)
-        return time.perf_counter() - begun
-
-    seconds["dojo test, stub"] = timed(["-m", "dojo", "test", name])
-    for colour, text in (("red", wrong(kata)), ("green", right)):
-        if text is None:
-            continue
-        clone.write(file, text)
-        run = Lines(clone, "dojo", "test", name)
-        if verdict := run.until(VERDICT):
-            seconds[f"dojo test, core, {colour}"] = verdict - run.begun
-            if colour == "red" and (named := run.until(NAMED)):
-                seconds["a diagnosis after the verdict"] = named - verdict
-        run.process.wait(120)
-        seconds[f"pytest, {colour}"] = timed(pytest_words)
-    torch = timed(["-c", "import torch"])
-    clone.write(file, stub)
-    watch = Lines(clone, "dojo", "watch", name, "--plain")
-    watch.until("has no code yet")
-    for moment, text in (("save to the first failing clause", wrong(kata)), ("save to green", right)):
-        time.sleep(READING * torch + 1)
+    stub, right, mistaken = clone.read(file), clone.read(f"solutions/{kata.address}.py"), wrong(kata)
+    seconds["dojo test, stub"] = timed(clone, ["-m", "dojo", "test", name])
+    for colour, text in (("red", mistaken), ("green", right)):
         if text is not None:
-            begun = time.perf_counter()
             clone.write(file, text)
-            if verdict := watch.until(VERDICT):
-                seconds[f"watch: {moment}"] = verdict - begun
+            run = Lines(clone, "dojo", "test", name)
+            if judged := run.until(VERDICT):
+                seconds[f"dojo test, core, {colour}"] = judged - run.begun
+            if colour == "green":
+                run.process.terminate()  # of the further clauses nothing is timed
+            run.process.wait(120)  # a diagnosis keeps what it has worked out: the kata is begun
+    clone.write(file, stub)
+    watch = OnATerminal(clone, "dojo", "watch", name)
+    watch.until("has no code yet")
+    watch.until_the_spare_waits()
+    if mistaken is not None:
+        begun = time.perf_counter()
+        clone.write(file, mistaken)
+        if failed := watch.until("✗"):
+            seconds["watch: save to the first failing clause"] = failed - begun
+        judged = watch.until(VERDICT)
+        if judged and (named := watch.until(NAMED, 3.0)):
+            seconds["watch: verdict to diagnosis"] = named - judged
+        watch.until_the_spare_waits()
+    begun = time.perf_counter()
+    clone.write(file, right)
+    if judged := watch.until("green   "):
+        seconds["watch: save to green"] = judged - begun
     watch.end()
     clone.write(file, stub)
-    return seconds, torch, seconds["pytest, green"]
+    return seconds
 
 
 def spread(found):
@@ -176,31 +218,32 @@ def test_the_loop(request, clone, capsys):
     """The bars of the loop over the katas, as multiples of importing torch and of a cold pytest."""
     names = os.environ.get("DOJO_KATAS", "").split()
     chosen = [find(name) for name in names] or katas()[:: 5 if request.config.getoption("quick") else 1]
-    rows = {moment: ([], []) for moment in MOMENTS}
-    torches = []
-    for kata in chosen:
-        seconds, torch, cold = moments_of(clone, kata)
-        torches.append(torch)
-        for moment, spent in seconds.items():
-            rows[moment][0].append(spent / torch)
-            rows[moment][1].append(spent / cold)
-    begun = time.perf_counter()
-    if not names:
-        words = [sys.executable, "-m", "pytest"]
-        subprocess.run(words, cwd=clone.root, env=clone.environment(), stdout=subprocess.DEVNULL)
-    stubs = (time.perf_counter() - begun) / statistics.median(torches)
-    lines = [f"{len(chosen)} katas, import torch {statistics.median(torches):.2f} s; median and 95th percentile"]
-    lines.append(f"{'':42}{'x import torch':>16}{'x cold pytest':>16}   bar")
+    rows = {moment: ([], [], []) for moment in MOMENTS}
+    units = []
+    for place, kata in enumerate(chosen):
+        if place % EVERY == 0:
+            clone.write(f"katas/{kata.address}.py", clone.read(f"solutions/{kata.address}.py"))
+            tests = f"tests/{kata.part}/test_{kata.name}.py"
+            units.append((timed(clone, ["-c", "import torch"]), timed(clone, ["-m", "pytest", tests])))
+            clone.write(f"katas/{kata.address}.py", stub_of(clone.read(f"solutions/{kata.address}.py")))
+        torch, cold = units[-1]
+        for moment, spent in moments_of(clone, kata).items():
+            for found, unit in zip(rows[moment], (torch, cold, 1.0), strict=True):
+                found.append(spent / unit)
+    torch = statistics.median(torch for torch, _ in units)
+    lines = [f"{len(chosen)} katas, import torch {torch:.2f} s; median and 95th percentile"]
+    lines.append(f"{'':42}{'x import torch':>16}{'x cold pytest':>16}{'seconds':>16}   bar")
     for moment, bar in MOMENTS.items():
         cells = ["{:7.2f} {:7.2f}".format(*spread(found)) for found in rows[moment] if found]
-        lines.append(f"{moment:42}{''.join(f'{cell:>16}' for cell in cells):32}   {bar}")
+        lines.append(f"{moment:42}{''.join(f'{cell:>16}' for cell in cells):48}   {bar}")
     if not names:
-        lines.append(f"{'pytest on all stubs':42}{stubs:16.2f}{'':16}   15 s")
+        stubs = timed(clone, ["-m", "pytest"])
+        lines.append(f"{'pytest on all stubs':42}{stubs / torch:16.2f}{'':16}{stubs:16.2f}   15 s")
     if table := os.environ.get("DOJO_TABLE"):
         Path(table).write_text("\n".join([*lines, ""]), encoding="utf-8")
     with capsys.disabled():
         print("", *lines, sep="\n")
-    medians = {moment: statistics.median(found) for moment, (found, _) in rows.items() if found}
+    medians = {moment: statistics.median(found[0]) for moment, found in rows.items() if found[0]}
     assert medians["dojo test, stub"] < 0.5
     assert medians["dojo test, core, green"] < 4
     assert medians["watch: save to the first failing clause"] < medians["dojo test, core, red"]

@@ -261,17 +261,6 @@ def test_a_key_and_its_word_stay_in_one_line():
     assert all(re.fullmatch(r"[a-z] [a-z]+", key) for line in lines for key in line.split("  "))
 
 
-def test_the_screen_says_that_there_is_more_below():
-    drawn, redrawn = [], screen.Redrawn()
-    redrawn.console.size = (80, 10)
-    redrawn.live.update = lambda text, refresh: drawn.append(text.plain.splitlines()[:8])
-    view = screen.View(find("softmax"), panel=[str(number) for number in range(20)])
-    for view.scrolled in (0, 99):
-        redrawn.show(view)
-    assert drawn[0] == [*map(str, range(7)), "13 more lines: arrow down"]
-    assert drawn[1] == [*map(str, range(12, 20))]
-
-
 def test_a_new_run_takes_the_place_of_what_a_key_showed(monkeypatch):
     monkeypatch.setattr(watching, "Run", lambda *_: None)
     monkeypatch.setattr(watching.Watch, "_have_spare", lambda self: None)
