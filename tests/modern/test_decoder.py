@@ -4,6 +4,7 @@ What a model should give is computed with its own parts: how well a part does it
 """
 
 import contextlib
+import functools
 import json
 import math
 import tempfile
@@ -40,6 +41,7 @@ ATTENTION = {
     "key_norm.weight": "k_norm.weight",
     "out_proj.weight": "o_proj.weight",
 }
+MANY_BLOCKS = {"num_layers": 11, "emb_dim": 2, "hidden_dim": 1, "num_heads": 1, "num_kv_heads": 1, "head_dim": 2}
 EXPERT = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
 REFUSED = ["missing", "unexpected", "shape", "integers", "truncated"]
 
@@ -80,6 +82,15 @@ def noting(model):
     blocks = [Noting(place) for place in range(len(model.trf_blocks))]
     model.trf_blocks = torch.nn.ModuleList(blocks)
     return model, blocks
+
+
+def caches_of_blocks(model):
+    """For each block the places, in the model's cache, of the caches that it is called with; None: something else."""
+    model, blocks = noting(model)
+    caches = [Memory() for _ in blocks]
+    model(IDS, cache=caches)
+    places = {id(each): place for place, each in enumerate(caches)}
+    return [[places.get(id(given)) for given in block.caches] for block in blocks]
 
 
 def by_parts(model, ids):
@@ -139,6 +150,11 @@ def published_name(name):
 
 def published(config, head=None, dtype=torch.float32):
     """The tensors of a published model by their names; each has numbers of its own."""
+    return dict(_published(config, head, dtype))
+
+
+@functools.cache
+def _published(config, head, dtype):
     named = DecoderModel(config).named_parameters(remove_duplicate=False)
     shapes = {published_name(name): value.shape for name, value in named}
     if not (not config.tie_embeddings if head is None else head):
@@ -226,9 +242,7 @@ def probe(kata):
         return model(IDS)
 
     def given_caches():
-        model, blocks = noting(made(num_layers=3))
-        model(IDS, cache=["a", "b", "c"])
-        return [block.caches for block in blocks]
+        return caches_of_blocks(made(num_layers=3))
 
     def tried(call):
         try:
@@ -236,11 +250,18 @@ def probe(kata):
         except Exception as error:
             return type(error).__name__
 
-    def filled(name, tensors=None, shards=1, dtype=torch.float32, **changes):
-        config = sizes(**changes)
+    def from_file(tensors, config, shards=1, dtype=torch.float32):
         with tempfile.TemporaryDirectory() as folder:
-            into_folder(published(config) if tensors is None else tensors, folder, shards)
-            return tried(lambda: loaded(config, folder, kata.load_pretrained, dtype)[name])
+            into_folder(tensors, folder, shards)
+            return tried(lambda: loaded(config, folder, kata.load_pretrained, dtype))
+
+    @functools.cache
+    def from_usual_file(config, shards, dtype):
+        return from_file(published(config), config, shards, dtype)
+
+    def filled(name, shards=1, dtype=torch.float32, **changes):
+        found = from_usual_file(sizes(**changes), shards, dtype)
+        return found if isinstance(found, str) else found.get(name)
 
     def refused(write, config=None):
         """Whether the refusal names what is wrong, and whether the model has other numbers afterwards."""
@@ -272,7 +293,7 @@ def probe(kata):
     def same_head():
         tensors = published(sizes())
         tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
-        return filled("out_head.weight", tensors, tie_embeddings=True)
+        return from_file(tensors, sizes(tie_embeddings=True))
 
     def same_parameters():
         with tempfile.TemporaryDirectory() as folder:
@@ -347,11 +368,11 @@ def probe(kata):
         },
         "loaded query norm": lambda: filled("trf_blocks.1.att.query_norm.weight", qk_norm=True),
         "loaded key bias": lambda: filled("trf_blocks.1.att.W_key.bias", qkv_bias=True),
-        "loaded block 10": lambda: filled("trf_blocks.10.norm1.weight", num_layers=12),
+        "loaded block 10": lambda: filled("trf_blocks.10.norm1.weight", **MANY_BLOCKS),
         "loaded without head": lambda: filled("out_head.weight", tie_embeddings=True),
         "two shards": lambda: filled("trf_blocks.1.norm1.weight", shards=2),
         "three shards": lambda: filled("tok_emb.weight", shards=3),
-        "bfloat16 file": lambda: filled("final_norm.weight", published(sizes(), dtype=torch.bfloat16)),
+        "bfloat16 file": lambda: from_file(published(sizes(), dtype=torch.bfloat16), sizes()),
         "float64 model": lambda: str(getattr(filled("final_norm.weight", dtype=torch.float64), "dtype", "an error")),
         "same parameters": lambda: tried(same_parameters),
         "other head": other_head,
@@ -454,7 +475,7 @@ def test_each_block_reads_what_the_one_before_it_gave():
 
 
 @clause("logits")
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["llama", "mixtral"])
 def test_the_logits_are_those_of_the_parts_in_order(family):
     model = dealt(DecoderModel(sizes(**FAMILIES[family])))
     close(model(IDS), by_parts(model, IDS), "out_head(final_norm(x)), where x went from tok_emb through the blocks")
@@ -462,14 +483,12 @@ def test_the_logits_are_those_of_the_parts_in_order(family):
 
 @clause("cached")
 def test_each_block_gets_the_cache_of_its_place():
-    model, blocks = noting(dealt(DecoderModel(sizes(num_layers=3))))
-    model(IDS, cache=["first", "second", "third"])
-    seen = [block.caches for block in blocks]
-    same(seen, [["first"], ["second"], ["third"]], "the caches that the three blocks were called with")
+    because = "a model of three blocks was called with three caches: the places of those that each block was given"
+    same(caches_of_blocks(dealt(DecoderModel(sizes(num_layers=3)))), [[0], [1], [2]], because)
 
 
 @clause("cached")
-@pytest.mark.parametrize("lengths", [(5,), (1, 4), (2, 1, 2), (1, 1, 1, 1, 1)], ids=str)
+@pytest.mark.parametrize("lengths", [(1, 4), (2, 1, 2)], ids=str)
 def test_a_text_in_chunks_gets_the_logits_of_the_whole_text(lengths):
     model = dealt(DecoderModel(sizes(qk_norm=True)))
     close(in_chunks(model, IDS, *lengths), model(IDS), f"5 tokens, read in chunks of {lengths}, beside all at once")
@@ -495,12 +514,12 @@ def test_each_parameter_gets_the_tensor_of_its_name(family, tmp_path):
 
 @clause("names")
 def test_blocks_are_numbered_and_not_sorted(tmp_path):
-    config = sizes(num_layers=12)
+    config = sizes(**MANY_BLOCKS)
     tensors = published(config)
     seen = loaded(config, into_folder(tensors, tmp_path))
     for block in (2, 10):
         name = f"trf_blocks.{block}.norm1.weight"
-        close(seen[name], tensors[published_name(name)], f"{name} of 12 blocks")
+        close(seen[name], tensors[published_name(name)], f"{name} of 11 blocks")
 
 
 @clause("names")
