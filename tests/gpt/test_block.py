@@ -128,7 +128,7 @@ def probe(kata):
         "att after a seed": lambda: fresh("att.W_query.weight"),
         "ff after a seed": lambda: fresh("ff.layers.0.weight"),
         "float64": lambda: probes.coarse(made(), x()),
-        "bfloat16": lambda: str(made().bfloat16()(x.bfloat16()).dtype),
+        "bfloat16": lambda: str(made().bfloat16()(x().bfloat16()).dtype),
         "unchanged": lambda: probes.unchanged(made(), x()),
         "kept": lambda: probes.kept(made, x()),
     }
