@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from docutils import nodes
 
 from docs import pages
+from dojo.system import terminal
 
 project = "LLM Katas"
 copyright = "the LLM Katas contributors"
@@ -31,6 +32,7 @@ pygments_dark_style = "native"
 def setup(app):
     app.connect("source-read", complete)
     app.connect("doctree-resolved", draw_inline)
+    app.connect("doctree-resolved", hold_numbers)
 
 
 def complete(app, page, source):
@@ -44,3 +46,10 @@ def draw_inline(app, tree, page):
         path = Path(app.srcdir) / image["uri"]
         if path.suffix == ".svg":
             image.replace_self(nodes.raw("", pages.inline(path, image.get("alt", "")), format="html"))
+
+
+def hold_numbers(app, tree, page):
+    """Let no line end within a number such as 10 000."""
+    for text in list(tree.findall(nodes.Text)):
+        if not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.raw):
+            text.parent.replace(text, nodes.Text(terminal.held(text)))

@@ -1,4 +1,4 @@
-"""The commands of `dojo`. Each is imported when it is asked for, so that the map comes at once."""
+"""The commands of `dojo`. Each is imported when it is called, so that the map comes at once."""
 
 import contextlib
 import importlib
@@ -237,7 +237,7 @@ def confirmed(question: str, yes: bool) -> bool:
     answer = sys.stdin.readline()
     if not answer:
         terminal.say()
-        raise click.UsageError("nobody is there to answer: pass --yes if you mean it.")
+        raise click.UsageError("this asks a question, and nobody can answer here: pass --yes if you mean it.")
     return answer.strip().lower() in ("y", "yes")
 
 

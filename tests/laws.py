@@ -5,6 +5,7 @@ Each takes what it needs as arguments and knows no kata.
 
 from collections.abc import Callable, Mapping, Sequence
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +27,16 @@ def leaves_its_inputs_alone(call: Callable[..., object], *inputs: Tensor) -> Non
         which = "the input" if len(inputs) == 1 else f"input {place}"
         same = torch.allclose(given.detach(), was, rtol=0, atol=0, equal_nan=True)
         assert same, f"{which} has other numbers after the call: something was written in place"
+
+
+def moves_what_it_is_given(call: Callable[[], object], model: nn.Module, given: str) -> None:
+    """A call works with a model that is on another device than what the call is given."""
+    __tracebackhide__ = True
+    with Moved(model):
+        try:
+            call()
+        except RuntimeError as error:
+            pytest.fail(f"the model is on another device than {given}: {error}")
 
 
 def keeps_dtype(call: Callable[[Tensor], Tensor], x: Tensor, expected: Tensor) -> None:

@@ -23,6 +23,18 @@ def moved(module: nn.Module, x: Tensor) -> Any:
             return "left behind" if left_behind else "made on the CPU"
 
 
+def meets(call: Callable[[], Any], model: nn.Module, *tensors: Tensor) -> bool:
+    """Whether a call works while a model and some tensors are on another device than the rest."""
+    with Moved(model, *tensors):
+        try:
+            call()
+        except RuntimeError as error:
+            if "two devices" not in str(error):
+                raise
+            return False
+    return True
+
+
 def learns(output: Tensor, leaves: Iterable[Tensor]) -> Any:
     """Which of the leaves get a gradient that is not zero everywhere."""
     if not output.requires_grad:

@@ -48,12 +48,12 @@ def draw() -> Figure:
     kata(4.55, 2.2, "feedforward", 2.4, shade(0.45, WARM))
     arrow((4.28, 1.45), (4.56, 1.45))
     arrow((4.28, 2.45), (4.56, 2.45))
-    axes.text(4.6, 2.95, "each added to what came in", color=FAINT, fontsize=8, va="center_baseline")
+    axes.text(4.6, 2.95, "each added to its input", color=FAINT, fontsize=8, va="center_baseline")
     kata(2.95, 3.5, "model: final norm and head, one score for each token", 4.2)
     arrow((5.05, 3.23), (5.05, 3.51))
     arrow((2.05, 3.65), (2.6, 3.65), (2.6, 2.0), (2.96, 2.0))
 
-    room(7.8, 0.3, 2.3, 4.05, "Its own sentences")
+    room(7.8, 0.3, 2.3, 4.05, "The model writes")
     for row, name in enumerate(["softmax", "sampling", "generate"]):
         kata(8.05, 0.85 + row * 0.85, name, 1.8)
         if row:
@@ -75,7 +75,7 @@ def draw() -> Figure:
     room(0.3, 7.65, 9.8, 0.75, "Foundations")
     for column, name in enumerate(["tensors", "softmax", "autograd"]):
         kata(2.2 + column * 1.75, 7.78, name)
-    axes.text(7.6, 8.03, "under everything above", color=FAINT, fontsize=9, va="center_baseline")
+    axes.text(7.6, 8.03, "used by everything above", color=FAINT, fontsize=9, va="center_baseline")
     arrow((3.9, 4.7), (3.9, 4.37))
     arrow((5.05, 5.2), (5.36, 5.2))
     return figure

@@ -40,6 +40,8 @@ def main() -> int:
     asked = parser.parse_args()
     if shutil.which(asked.tool) is None:
         parser.error(f"{asked.tool} is not installed")
+    if not (asked.folder / "katas").is_dir() or (asked.folder / "katas").is_symlink():
+        parser.error(f"{harmless(str(asked.folder))} has no folder katas/")
     submitted, refused = submission(asked.folder)
     for why in refused:
         print(f"refused      {harmless(why)}")
@@ -126,6 +128,7 @@ def bubblewrap(repository: Path, _: float) -> list[str]:
     for path in readable():
         words += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
     words += ["--ro-bind", str(repository), INSIDE, "--chdir", INSIDE, "--clearenv"]
+    words += ["--remount-ro", "/dev", "--remount-ro", "/"]  # what bwrap makes them of has no limit: half of the memory
     return [*words, *(word for pair in variables().items() for word in ("--setenv", *pair)), "--"]
 
 

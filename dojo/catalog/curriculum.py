@@ -23,7 +23,7 @@ class NoCurriculum(DojoError):
 
 @dataclass(frozen=True)
 class Place:
-    """An address, and the files that stand at it."""
+    """An address, and its files."""
 
     address: str
 

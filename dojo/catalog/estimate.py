@@ -18,7 +18,7 @@ def minutes(kata: Kata) -> int:
 
 
 def lines_to_write(kata: Kata) -> int:
-    """The lines of code that the reference has in the place of each body that the stub leaves open."""
+    """The lines of code that the reference has in place of each body that the stub leaves open."""
     solution = kata.solution.read_text(encoding="utf-8")
     stub = stub_of(solution)
     return _lines_of_code(solution) - _lines_of_code(stub) + stub.count(NOT_WRITTEN)

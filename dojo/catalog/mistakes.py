@@ -25,7 +25,7 @@ def wrong_source(source: str, mistake: dict[str, Any]) -> str:
     for edit in mistake["edits"]:
         if (times := source.count(edit["swap"])) != 1:
             raise ValueError(
-                f"mistake {mistake['name']}: {edit['swap']!r} stands {times} times in the solution, not once"
+                f"mistake {mistake['name']}: {edit['swap']!r} occurs {times} times in the solution, not once"
             )
         source = source.replace(edit["swap"], edit["by"])
     return source

@@ -1,4 +1,4 @@
-"""Everything that a GPU is needed for, in under eight minutes and one file of JSON.
+"""Everything that needs a GPU, in under eight minutes and one file of JSON.
 
 The reference's tests of attention and gpt, the ladder of attention, and that of a training step of the model of
 `dojo train --preset medium`, in float32 and in bfloat16. It needs torch, numpy and pytest and nothing else; where
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
 
 
 def tested(device: str, quick: bool, until: float) -> Iterator[dict[str, Any]]:
-    """The tests of each kata, in a process of its own: what goes wrong on CUDA may end all that comes after it."""
+    """The tests of each kata, in a process of its own: after some errors on CUDA a process cannot go on."""
     chosen = [kata for kata in katas() if kata.part in PARTS]
     for kata in chosen[:1] if quick else chosen:
         with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ from dojo import ROOT
 from dojo.catalog import schedule
 from dojo.catalog.curriculum import Kata, katas, parts
 from dojo.catalog.hints import questions
+from dojo.system import terminal
 
 GROUPS = ROOT / "docs" / "groups"
 MADE = "<!-- Made from katas/curriculum.toml and the pages: python -m dojo.check groups --write -->"
@@ -55,7 +56,7 @@ def page(title: str, about: str, weeks: Sequence[Sequence[Kata]]) -> str:
     for number, week in enumerate(weeks, 1):
         names = ", ".join(link(kata) for kata in week)
         lines.append(f"| [{number}](#week-{number}) | {sections(week)} | {names} | {schedule.minutes(week)} |")
-    lines += ["", f"{total} minutes in all, about {round(total / 60)} hours."]
+    lines += ["", f"{terminal.number(total)} minutes in all, about {round(total / 60)} hours."]
     for number, week in enumerate(weeks, 1):
         lines += ["", f"## Week {number}", "", f"Read {sections(week)}."]
         for kata in week:

@@ -1,4 +1,4 @@
-"""A pytest plugin for `python -m dojo.check cuda`: what a test creates lies on the device named in KATA_DEVICE."""
+"""A pytest plugin for `python -m dojo.check cuda`: what a test creates is on the device named in KATA_DEVICE."""
 
 import os
 
@@ -8,9 +8,9 @@ import torch
 from dojo.check import hypothesis_standin
 
 DEVICE = "KATA_DEVICE"
-# What cannot be asked on CUDA, by kata and clause.
+# What cannot be tested on CUDA, by kata and clause.
 LEFT_OUT = {
-    ("model", "range"): "an index out of range ends all that a process does on CUDA",
+    ("model", "range"): "after an index out of range a process cannot use CUDA any more",
     ("generate", "device"): "it is about ids on the CPU",
 }
 

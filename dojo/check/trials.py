@@ -22,8 +22,10 @@ import psutil
 
 from dojo import ROOT
 
+# In seconds of the processor, as a busy machine is no fault of a trial. One that waits is ended after PATIENCE as many.
 TIME_LIMIT = 60.0
 BRIEF_LIMIT = 20.0  # of a drawn mutant: one that loops for ever is dead, and should not be waited for
+PATIENCE = 5
 MEMORY_LIMIT = 4 * 2**30
 # Most of a trial's time is pytest's own, so it loads little: two of these collect garbage at the end of every run, and
 # rewriting asserts, which is left out as well, serves messages that nobody reads here.
@@ -134,14 +136,24 @@ class Worker:
         reader = threading.Thread(target=lambda stream: lines.put(stream.readline()), args=(self.process.stdout,))
         reader.daemon = True
         reader.start()
-        until = time.monotonic() + limit
+        before = self.spent()
+        until = time.monotonic() + PATIENCE * limit
         while time.monotonic() < until:
             with contextlib.suppress(queue.Empty):
                 line = lines.get(timeout=0.2)
                 return line, "" if line else "the process ended"
             if self.memory() > MEMORY_LIMIT:
                 return "", "out of memory"
-        return "", f"no verdict within {limit:.0f} s"
+            if self.spent() - before > limit:
+                return "", f"no verdict within {limit:.0f} s of the processor"
+        return "", f"no verdict within {PATIENCE * limit:.0f} s"
+
+    def spent(self) -> float:
+        """The seconds of the processor that the process and its children have had."""
+        assert self.process is not None
+        with contextlib.suppress(psutil.Error):
+            return float(sum(psutil.Process(self.process.pid).cpu_times()[:4]))
+        return 0.0
 
     def memory(self) -> int:
         assert self.process is not None

@@ -23,9 +23,12 @@ SECONDS = {True: 0.6, False: 3.0}  # that all rungs share at one size for one pa
 @click.argument("what", type=click.Choice(WHAT))
 @click.option("--device", default="", help="cpu, cuda or mps; by default cuda if there is one, else cpu.")
 @click.option(
-    "--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", help="Of attention and training; float32."
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    help="For attention and training; by default float32.",
 )
-@click.option("--batch", type=click.IntRange(1), default=None, help="Texts at once, of attention and training.")
+@click.option("--batch", type=click.IntRange(1), default=None, help="Texts at once, for attention and training.")
 @click.option("--quick", is_flag=True, help="Small sizes and one shape, within a minute.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your file.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where to; .dojo/bench/.")

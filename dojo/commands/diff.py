@@ -58,7 +58,8 @@ def review(kata: Kata, file: Path, yes: bool) -> int | None:
     """Yours and another's: both verdicts, and both texts."""
     shown = terminal.harmless(str(file))
     terminal.say((f"This executes {shown} on your machine, with your rights.", "bold magenta"))
-    terminal.say("dojo is not a sandbox: docs/groups/other-peoples-code.md says how to run it in one.")
+    for line in terminal.prose("dojo is not a sandbox: docs/groups/other-peoples-code.md says how to run it in one."):
+        terminal.say(line)
     own, other = text_of(kata.stub, f"katas/{kata.address}.py"), text_of(file, shown)
     asked = "Run it?" if is_done(kata) else f"{curriculum.short(kata)} is not green. Run it, and show their code?"
     if not confirmed(asked, yes):

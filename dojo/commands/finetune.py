@@ -39,11 +39,13 @@ def common() -> Callable[[Command], Command]:
             "--run", "base", default="", metavar="NAME", help="The run to begin with; by default the last one."
         ),
         click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Messages; data/messages.tsv."),
-        click.option("--epochs", type=click.IntRange(1), help="How often the messages are gone through."),
-        click.option("--batch-size", type=click.IntRange(1), help="Messages in a step; 16."),
-        click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule."),
+        click.option("--epochs", type=click.IntRange(1), help="Passes over the messages."),
+        click.option("--batch-size", type=click.IntRange(1), help="Messages in a step; by default 16."),
+        click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of the schedule."),
         click.option(
-            "--seed", type=click.IntRange(0, LARGEST), help="Of the new weights, the order and the dropout; 123."
+            "--seed",
+            type=click.IntRange(0, LARGEST),
+            help="For the new weights, the order and the dropout; by default 123.",
         ),
         click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one."),
         click.option("--name", default="", help="What to call the result; by default classify or lora."),
@@ -55,7 +57,7 @@ def common() -> Callable[[Command], Command]:
 
 @command.command(CLASSIFY)
 @common()
-@click.option("--trainable-blocks", type=click.IntRange(0), help="Only so many of the last blocks learn.")
+@click.option("--trainable-blocks", type=click.IntRange(0), help="Train only this many of the last blocks.")
 def classify(**options: Any) -> int:
     """Train the model with a new head; with --trainable-blocks the head, the last norm and the last blocks alone."""
     if options["trainable_blocks"] is not None:
@@ -65,8 +67,10 @@ def classify(**options: Any) -> int:
 
 @command.command(LORA)
 @common()
-@click.option("--rank", type=click.IntRange(1), help="The rank of the updates; 8.")
-@click.option("--alpha", type=Finite(0, min_open=True), help="The updates count alpha / rank; 16.")
+@click.option("--rank", type=click.IntRange(1), help="The rank of the updates; by default 8.")
+@click.option(
+    "--alpha", type=Finite(0, min_open=True), help="The updates are multiplied by alpha / rank; by default 16."
+)
 def lora(**options: Any) -> int:
     """Train a new head, and low-rank updates of the queries and the values, beside weights that stay as they are."""
     return finetune(LORA, **options)
@@ -198,4 +202,4 @@ def share_of(model: Any) -> str:
     """How much of a model learns."""
     numbers = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     learned = sum(number for number, learns in numbers if learns)
-    return f"{learned:,} of them learn, {learned / sum(number for number, _ in numbers):.1%}"
+    return f"{terminal.number(learned)} of them learn, {learned / sum(number for number, _ in numbers):.1%}"

@@ -20,7 +20,7 @@ def model_options() -> Callable[[Command], Command]:
             "--weights",
             type=click.Path(path_type=Path),
             metavar="PATH",
-            help="A published model in place of a run: the folder of a Llama, Qwen3 or Mixtral, or GPT-2's "
+            help="A published model instead of a run: the folder of a Llama, Qwen3 or Mixtral, or GPT-2's "
             "safetensors file.",
         ),
         click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one."),
@@ -103,10 +103,12 @@ def testing(kata: curriculum.Kata) -> None:
 
 @click.command()
 @click.argument("prompt", default="")
-@click.option("--temperature", type=Finite(0), default=0.8, help="Temperature; 0 takes the likeliest token; 0.8.")
+@click.option(
+    "--temperature", type=Finite(0), default=0.8, help="Temperature; 0 takes the likeliest token; by default 0.8."
+)
 @click.option("--top-k", type=click.IntRange(1), help="Choose among this many of the likeliest tokens.")
 @click.option("--top-p", type=Finite(0, 1, min_open=True), help="Choose among the likeliest tokens that sum to this.")
-@click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; 200.")
+@click.option("--max-tokens", type=click.IntRange(1), default=200, help="How many tokens at most; by default 200.")
 @click.option("--seed", type=int, help="The same seed gives the same text.")
 @click.option("--raw", is_flag=True, help="Let a published model continue PROMPT as it is, without its chat form.")
 @model_options()

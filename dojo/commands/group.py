@@ -47,11 +47,11 @@ def tell(found: Gathered) -> None:
     terminal.say((of_people(reports), "bold"))
     terminal.say()
     name = max([4, *(len(short(row.kata)) for row in rows)])
-    terminal.say((f"{'kata':{name}}  green  under way  not started", "dim"))
+    terminal.say((f"{'kata':{name}}  green  in progress  not started", "dim"))
     for row in rows:
-        counts = f"{row.green:5}  {row.under_way:9}  {row.waiting:11}"
+        counts = f"{row.green:5}  {row.in_progress:11}  {row.waiting:11}"
         terminal.say((f"{short(row.kata):{name}}", "bold"), f"  {counts}")
-        for label, names in (("green: ", row.names_green), ("under way: ", row.names_under_way)):
+        for label, names in (("green: ", row.names_green), ("in progress: ", row.names_in_progress)):
             indent = " " * (name + 4)
             for line in terminal.wrapped(label + ", ".join(names), width, indent, indent + "  ") if names else []:
                 terminal.say((line, "dim"))
@@ -62,7 +62,8 @@ def tell(found: Gathered) -> None:
             terminal.say(line)
     for kata, why, questions in gathering.to_discuss(reports):
         terminal.say()
-        terminal.say(("to discuss next: ", "bold"), (kata.title, "bold"), (f"  ({why})", "dim"))
+        terminal.say((f"to discuss next: {kata.title}", "bold"))
+        terminal.say((f"  {why}", "dim"))
         for question in questions:
             for line in terminal.wrapped(question, width, "  - ", "    "):
                 terminal.say(line)
@@ -72,9 +73,9 @@ def as_markdown(found: Gathered) -> str:
     """The same as a page."""
     reports = found.reports
     lines = ["## The group", "", of_people(reports), ""]
-    lines += ["| kata | green | under way | not started |", "|---|---|---|---|"]
+    lines += ["| kata | green | in progress | not started |", "|---|---|---|---|"]
     for row in gathering.rows(reports):
-        counts = named(row.green, row.names_green), named(row.under_way, row.names_under_way), str(row.waiting)
+        counts = named(row.green, row.names_green), named(row.in_progress, row.names_in_progress), str(row.waiting)
         lines.append(f"| {row.kata.title} (`{row.kata.address}`) | {' | '.join(counts)} |")
     lines += ["", "### Where several are stuck", ""]
     hard = gathering.stuck(reports)
@@ -92,7 +93,7 @@ def as_data(found: Gathered) -> dict[str, object]:
         "skipped": [{"file": name, "why": why} for name, why in found.skipped],
         "katas": [row_data(row) for row in gathering.rows(reports)],
         "stuck": [
-            {"kata": one.kata.address, "clause": one.slug, "failed": one.failed, "begun": one.begun}
+            {"kata": one.kata.address, "clause": one.slug, "failed": one.failed, "begun": one.begun, "also": one.others}
             for one in gathering.stuck(reports)
         ],
         "discuss": [{"kata": kata.address, "questions": asked} for kata, _, asked in gathering.to_discuss(reports)],
@@ -103,10 +104,10 @@ def row_data(row: Row) -> dict[str, object]:
     return {
         "kata": row.kata.address,
         "green": row.green,
-        "under_way": row.under_way,
+        "in_progress": row.in_progress,
         "not_started": row.waiting,
         "names_green": row.names_green,
-        "names_under_way": row.names_under_way,
+        "names_in_progress": row.names_in_progress,
     }
 
 
@@ -115,7 +116,8 @@ def of_people(reports: list[Report]) -> str:
 
 
 def in_words(one: Stuck) -> str:
-    return f"{short(one.kata)}, {one.slug}: {one.failed} of {one.begun} fail it. {one.sentence}"
+    also = f" Several also fail {', '.join(one.others)}." if one.others else ""
+    return f"{short(one.kata)}, {one.slug}: {one.failed} of {one.begun} fail it. {one.sentence}{also}"
 
 
 def named(count: int, names: tuple[str, ...]) -> str:

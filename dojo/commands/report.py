@@ -1,4 +1,4 @@
-"""`dojo report`: every kata that is begun is tested, and where you stand is told, also as Markdown for a page."""
+"""`dojo report`: test every kata that is begun, and show where you stand, also as Markdown for a page."""
 
 from pathlib import Path
 

@@ -42,8 +42,16 @@ def slugs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
 @click.option("--verbose", "-v", is_flag=True, help="Show every failure, and all that pytest prints.")
 @click.option("--borrow/--no-borrow", default=True, help="Whether unfinished prerequisites come from the reference.")
 @click.option("--solutions", is_flag=True, help="Test the reference and not your file; nothing is remembered.")
-@click.option("--time-limit", type=Finite(1, MOST_SECONDS), default=120, metavar="S", help="Seconds for the run; 120.")
-@click.option("--memory-limit", type=click.IntRange(64), default=4096, metavar="MB", help="All its processes; 4096.")
+@click.option(
+    "--time-limit", type=Finite(1, MOST_SECONDS), default=120, metavar="S", help="Seconds for the run; by default 120."
+)
+@click.option(
+    "--memory-limit",
+    type=click.IntRange(64),
+    default=4096,
+    metavar="MB",
+    help="Memory of all its processes together; by default 4096.",
+)
 @json_option()
 def command(
     kata: Kata,
@@ -123,7 +131,7 @@ class Silent(Watcher):
 
 
 class Shown(Silent):
-    """For people: the verdict as soon as it stands, and then what is still being worked on."""
+    """For people: the verdict as soon as it is known, and then what is still being worked on."""
 
     def __init__(self, request: Request) -> None:
         super().__init__(request)

@@ -56,7 +56,7 @@ def head(found: list[Standing]) -> list[Text]:
     """The name, the bar and how far the short route is."""
     done = sum(one.state in FINISHED for one in found)
     length = BAR if terminal.columns() >= 66 else BAR // 2
-    filled = length * done // max(len(found), 1)
+    filled = max(length * done // max(len(found), 1), min(done, 1))  # the first green one is seen
     bar = (terminal.glyph("full") * filled, "green"), (terminal.glyph("empty") * (length - filled), "dim")
     lines: list[Text] = [[("LLM Katas", "bold"), "  ", *bar, f"  {done} of {len(found)} green"]]
     if route := route_of(found):
@@ -95,7 +95,10 @@ class Part:
         )
         count = f"{len(self.katas) - len(left)} of {len(self.katas)} green"
         time = f", {in_hours(left)} left" if left else ""
-        return [(f"{terminal.glyph(state)} {self.title}", terminal.STYLES[state]), (f"  {count}{time}", "dim")]
+        name = f"{terminal.glyph(state)} {self.title}"
+        if len(f"{name}  {count}{time}") >= terminal.columns():
+            time = time.replace("about ", "")
+        return [(name, terminal.STYLES[state]), (f"  {count}{time}", "dim")]
 
 
 def fold(parts: list[Part], upcoming: Standing | None, room: int) -> list[Part]:

@@ -20,7 +20,7 @@ from dojo.train.settings import PRESETS, Settings
 from dojo.train.teaching import LARGEST
 
 SIZES = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "batch_size", "epochs")
-ASK, OWN, BORROW = "ask", "own", "borrow"  # what to do about an own piece that would take very long
+ASK, OWN, BORROW = "ask", "own", "borrow"  # what to do about a learner's piece that would take very long
 NOT_RESUMED = "--resume continues a run: of the options only --name, --device and a smaller --learning-rate fit it."
 SAMPLES = 4  # in a run
 SAMPLE_FROM = 500  # tokens of the held-out text in which their beginning is sought
@@ -48,12 +48,12 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @click.option(
     "--model",
     type=click.Choice(sorted(MODELS)),
-    help="gpt2, of the katas of the GPT, which is the default; or modern, of those that have come since.",
+    help="gpt2 (default), made of the katas of the GPT; or modern, made of the katas in modern/.",
 )
 @click.option(
     "--preset",
     type=click.Choice(sorted(PRESETS)),
-    help="Sizes by name; small, or the one that goes with --quick or --story.",
+    help="Sizes by name; by default small, or the one of --quick or --story.",
 )
 @size("vocab_size", "Tokens in the vocabulary, if it is trained.")
 @size("context_length", "Tokens that the model reads at once.")
@@ -61,20 +61,22 @@ def size(name: str, text: str) -> Callable[[Command], Command]:
 @size("n_heads", "Attention heads in a block.")
 @size("n_layers", "Blocks.")
 @size("batch_size", "Windows in a step.")
-@size("epochs", "How often the text is gone through.")
+@size("epochs", "Passes over the text.")
 @click.option("--drop-rate", type=Finite(0, 1, max_open=True), help="Dropout of gpt2; below 1.")
-@click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of its schedule.")
-@click.option("--seed", type=click.IntRange(0, LARGEST), help="Of the weights, the order and the dropout; 123.")
+@click.option("--learning-rate", type=Finite(0, min_open=True), help="The peak of the schedule.")
+@click.option(
+    "--seed", type=click.IntRange(0, LARGEST), help="For the weights, the order and the dropout; by default 123."
+)
 @click.option("--device", default="", help="cpu, cuda or mps; by default a GPU if there is one.")
 @click.option("--name", default="", help="What to call the run; by default after its text.")
-@click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves; 10.")
+@click.option("--save-every", type=Finite(0), default=10.0, metavar="S", help="Seconds between saves; by default 10.")
 @click.option("--resume", is_flag=True, help="Continue the last run, or that of --name.")
 @click.option("--solutions", is_flag=True, help="The reference alone, without your files.")
 @click.option(
     "--slow",
     type=click.Choice([ASK, OWN, BORROW]),
     default=ASK,
-    help="What to do about an own piece that would take very long: ask, which is the default; take it; borrow.",
+    help="What to do if a piece of yours would take very long: ask (default), use your own, or borrow the reference's.",
 )
 def command(
     path: Path | None,
@@ -89,10 +91,10 @@ def command(
     save_every: float,
     **changes: Any,
 ) -> int:
-    """Train a GPT made of your own pieces on a text, and hear it speak.
+    """Train a GPT made of your own pieces on a text, and read what it writes.
 
     Katas of yours that are green are used; the reference stands in for the others, and you are told which. Without
-    --text it learns the reference of the Python language, which lies inside every Python: about three minutes on two
+    --text it learns the reference of the Python language, which comes with every Python: about three minutes on two
     cores. Ctrl-C stops and saves; `dojo train --resume` goes on, also after a crash.
 
     In several processes: torchrun --nproc-per-node 2 -m dojo.train, with the same options.
@@ -143,8 +145,8 @@ def refuse_the_impossible(settings: Settings, device: str) -> None:
     there, needed = psutil.virtual_memory().total, settings.least_bytes(LEAST_VOCABULARY)
     if device == "cpu" and needed > there:
         raise click.UsageError(
-            f"training a model of these sizes takes at least {needed / 1e9:,.0f} GB of memory, and this machine has "
-            f"{there / 1e9:,.0f} GB: take a smaller --emb-dim or --n-layers."
+            f"training a model of these sizes takes at least {terminal.number(needed / 1e9)} GB of memory, and this "
+            f"machine has {terminal.number(there / 1e9)} GB: take a smaller --emb-dim or --n-layers."
         )
 
 
@@ -177,7 +179,7 @@ def name_of(text: Text) -> str:
     known = {
         texts.story().name: "story",
         texts.quick().name: "quick",
-        "the language reference inside Python": "reference",
+        "the language reference that comes with Python": "reference",
     }
     return known.get(text.name) or re.sub(r"\W+", "-", Path(text.name).stem).strip("-").lower() or "text"
 
@@ -186,7 +188,7 @@ def plan_anew(text: Text, settings: Settings, name: str, solutions: bool, device
     """Settle the pieces, make the tokens, and open a folder for the run."""
     from dojo.train import opening, runs
 
-    about_it = f"  {len(text.text):,} characters, SHA-256 {text.sha256[:12]}..."
+    about_it = f"  {terminal.number(len(text.text))} characters, SHA-256 {text.sha256[:12]}..."
     terminal.say((terminal.harmless(text.name), "bold"), about_it)
     short = opening.runs_out(text, settings)
     chosen = opening.chosen_pieces(solutions, device, katas(settings.model), short=short)

@@ -27,7 +27,7 @@ _IN_BOOKS = {"0": WANTED, "1": UNWANTED, **_IN_COLLECTION}
 
 @dataclass(frozen=True)
 class Message:
-    """A message, `wanted` or `unwanted`, and what kind it is of; the kind is empty where the file tells none."""
+    """A message, `wanted` or `unwanted`, and what kind it is of; the kind is empty where the file has none."""
 
     label: str
     text: str
@@ -48,7 +48,7 @@ class NaiveBayes:
         }
 
     def label(self, text: str) -> str:
-        """What it takes a text for."""
+        """The label that it gives to a text."""
         return UNWANTED if math.fsum(self._odds.get(word, 0.0) for word in words(text)) > 0 else WANTED
 
     def accuracy(self, messages: Sequence[Message]) -> float:
@@ -68,7 +68,7 @@ class OneWordRule:
         return f"unwanted if it {'has' if self.has else 'does not have'} '{self.word}'"
 
     def label(self, text: str) -> str:
-        """What the rule takes a text for."""
+        """The label that the rule gives to a text."""
         return UNWANTED if (self.word in words(text)) == self.has else WANTED
 
     def accuracy(self, messages: Sequence[Message]) -> float:
@@ -148,7 +148,7 @@ def majority_share(messages: Sequence[Message]) -> float:
 def best_one_word_rule(train: Sequence[Message]) -> OneWordRule:
     """The rule of one word that has most messages right.
 
-    Of equally good ones it is one whose word speaks for unwanted, and then the first in the order of the alphabet.
+    Of equally good ones it is one whose word means unwanted, and then the first in the order of the alphabet.
     Raises ValueError for messages without a word.
     """
     _refuse_none(train)

@@ -1,4 +1,4 @@
-"""The texts that the course works on: the story, the language reference inside Python, and any UTF-8 file."""
+"""The texts that the course works on: the story, the language reference that comes with Python, and any UTF-8 file."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -38,14 +38,14 @@ def quick() -> Text:
 
 
 def language_reference() -> Text:
-    """The reference of the Python language, about half a megabyte, that lies inside every Python.
+    """The reference of the Python language, about half a megabyte, that comes with every Python.
 
     It differs from one version of Python to the next, and so does its SHA-256.
     """
     from pydoc_data.topics import topics
 
     text = "\n\n".join(topics[topic].strip() for topic in sorted(topics)) + "\n"
-    return Text("the language reference inside Python", text, _sha256(text.encode()))
+    return Text("the language reference that comes with Python", text, _sha256(text.encode()))
 
 
 def read(path: str | Path) -> Text:

@@ -44,7 +44,7 @@ def with_targets(items: list[Any]) -> tuple[Tensor, Tensor]:
     """A batch as in pretraining, as long as its longest message: the class is the target of every real token.
 
     So a classifier is trained by the very loop, and by the loss, that trained the model, and each beginning of a
-    message is an example too. Asked is the last token alone. Padding has no target.
+    message is an example too. An answer is read at the last token alone. Padding has no target.
     """
     inputs, lengths, labels = default_collate(items)
     inputs = inputs[:, : int(lengths.max())]  # (batch, tokens)

@@ -16,7 +16,7 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibration_error(logits: Tensor, labels: Tensor) -> float:
-    """The expected calibration error: how far, on the mean, confidence and the share of right answers lie apart.
+    """The expected calibration error: how far, on average, confidence and the share of right answers lie apart.
 
     Texts are put into BINS bins by their confidence; a bin counts by its texts.
     """

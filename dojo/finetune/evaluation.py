@@ -9,6 +9,7 @@ from dojo.finetune.classifier import Classifier
 from dojo.finetune.recipe import LORA
 from dojo.learner import store
 from dojo.system import terminal
+from dojo.system.terminal import number
 from dojo.train import curve
 from dojo.train.opening import row
 from dojo.train.session import Session
@@ -34,7 +35,7 @@ def tell(
     row("", f"naive Bayes, which counts every word of the messages: {bayes.accuracy(test):.1%}")
     if accuracy <= bayes.accuracy(test):
         row("", f"Naive Bayes wins: {len(train)} messages are enough to count words, and few to learn from.")
-    row("sureness", f"is off by {error:.1%} on the mean; the temperature, from those watched: {made.temperature:.2f}")
+    row("sureness", f"is off by {error:.1%} on average; the temperature, from those watched: {made.temperature:.2f}")
     terminal.say()
     for line in confusion.table(counts):
         terminal.say(f"  {line}")
@@ -44,7 +45,7 @@ def tell(
     about["result"] |= {"naive_bayes": bayes.accuracy(test), "calibration_error": error}
     run = session.run
     run.note(about)
-    title = f"{about['kind']}, {session.total:,} steps"
+    title = f"{about['kind']}, {number(session.total)} steps"
     curve.write(run.curve, curve.draw(session.history, title, "message"))
     curve.write(run.confusion, confusion.draw(counts, f"{accuracy:.1%} of {len(test)} messages held out"))
     if about["kind"] == LORA:
@@ -65,4 +66,5 @@ def tell_adapter(session: Session, made: Classifier) -> None:
     content, whole = save(made.adapter()), sum(one.nbytes for one in made.model.state_dict().values())
     store.replace(session.run.adapter, content)
     share = len(content) / whole
-    row("adapter", f"{session.run.adapter.name}: {len(content) / 1000:,.0f} KB, {share:.1%} of the whole model's size")
+    size = f"{number(len(content) / 1000)} KB, {share:.1%} of the whole model's size"
+    row("adapter", f"{session.run.adapter.name}: {size}")

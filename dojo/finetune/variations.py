@@ -13,8 +13,8 @@ VARIATIONS = 2  # of each message
 def with_variations(messages: Sequence[Message], seed: int) -> list[Message]:
     """The messages, and some variations of each.
 
-    A message that begins with words of its own is learned by heart. One that has lost sentences has to be told by what
-    is left, and so are short ones.
+    A message that begins with words of its own is learned by heart. One that has lost sentences has to be
+    recognized by those that are left, as a short message has to be.
     """
     draw = random.Random(seed)
     varied = [replace(one, text=_varied(one.text, draw)) for _ in range(VARIATIONS) for one in messages]

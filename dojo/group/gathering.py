@@ -26,31 +26,32 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Row:
-    """One kata: how many have it green, under way and not started, and the names that were given."""
+    """One kata: how many have it green, in progress and not started, and the names that were given."""
 
     kata: Kata
     green: int
-    under_way: int
+    in_progress: int
     waiting: int
     names_green: tuple[str, ...]
-    names_under_way: tuple[str, ...]
+    names_in_progress: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Stuck:
-    """A clause that several fail: so many of those who have begun the kata."""
+    """The clause of a kata that most fail, so many of those who have begun it, and the others that several fail."""
 
     kata: Kata
     slug: str
     sentence: str
     failed: int
     begun: int
+    others: tuple[str, ...]
 
 
 def gathered(folder: Path) -> Gathered:
     """Every report in a folder and the folders in it. Any other file is skipped, and named."""
     found, seen = Gathered(), dict[str, str]()
-    newest: dict[str, Report] = {}
+    newest: dict[str, tuple[float, Report, str]] = {}
     for path in _files(folder, found):
         shown = tidy(path.relative_to(folder).as_posix())
         try:
@@ -65,20 +66,25 @@ def gathered(folder: Path) -> Gathered:
         seen[content] = shown
         if not report.name:
             found.reports.append(report)
-        elif report.name not in newest or newest[report.name].made < report.made:
-            if report.name in newest:
-                found.skipped.append((shown, f"{report.name} has two reports: this newer one counts"))
-            newest[report.name] = report
-        else:
-            found.skipped.append((shown, f"{report.name} has a newer report"))
-    found.reports += newest.values()
+            continue
+        one = report.made, report, shown
+        older, newer = sorted((newest.get(report.name, one), one), key=lambda each: each[0])
+        if older is not newer:
+            found.skipped.append((older[2], f"{report.name} has a newer report: {newer[2]}"))
+        newest[report.name] = newer
+    found.reports += [report for _, report, _ in newest.values()]
     return found
 
 
 def _files(folder: Path, found: Gathered) -> list[Path]:
     paths: list[Path] = []
-    for here, folders, files in os.walk(folder):  # links to folders are not followed
+    for here, folders, files in os.walk(folder):
         folders.sort()
+        for name, why in [
+            *((name, "it is a link to a folder") for name in folders if os.path.islink(os.path.join(here, name))),
+            *((name, "unpack it: a report is a .json file") for name in sorted(files) if name.lower().endswith(".zip")),
+        ]:
+            found.skipped.append((tidy(Path(here, name).relative_to(folder).as_posix()), why))
         paths += [Path(here, name) for name in sorted(files) if name.lower().endswith(".json")]
         if len(paths) > MOST_FILES:
             found.skipped.append((tidy(folder.name), f"it has more than {MOST_FILES} files: the rest is not read"))
@@ -92,24 +98,30 @@ def rows(reports: list[Report]) -> list[Row]:
     for kata in katas():
         states = [(report.states.get(kata.address, WAITING), report.name) for report in reports]
         green = [name for state, name in states if state not in (BEGUN, WAITING)]
-        under_way = [name for state, name in states if state == BEGUN]
-        if green or under_way:
-            waiting = len(states) - len(green) - len(under_way)
-            names = [tuple(sorted(filter(None, names))) for names in (green, under_way)]
-            found.append(Row(kata, len(green), len(under_way), waiting, *names))
+        in_progress = [name for state, name in states if state == BEGUN]
+        if green or in_progress:
+            waiting = len(states) - len(green) - len(in_progress)
+            names = [tuple(sorted(filter(None, names))) for names in (green, in_progress)]
+            found.append(Row(kata, len(green), len(in_progress), waiting, *names))
     return found
 
 
 def stuck(reports: list[Report]) -> list[Stuck]:
-    """The clauses of the core that two or more fail now, those that most fail first."""
+    """The katas with a clause of the core that two or more fail now, those that most fail first.
+
+    Of clauses that equally many fail the first counts: one builds in their order.
+    """
     found = []
     for kata in katas():
         marks = [report.clauses.get(kata.address, {}) for report in reports]
         begun = sum(report.states.get(kata.address, WAITING) != WAITING for report in reports)
-        for slug, sentence in specification.core_clauses(kata.address).items():
-            failed = sum(of_one.get(slug) == FAILED for of_one in marks)
-            if failed >= 2:
-                found.append(Stuck(kata, slug, sentence, failed, begun))
+        core = specification.core_clauses(kata.address)
+        failed = {slug: sum(of_one.get(slug) == FAILED for of_one in marks) for slug in core}
+        several = [slug for slug in core if failed[slug] >= 2]
+        if several:
+            worst = max(several, key=failed.__getitem__)
+            others = tuple(slug for slug in several if slug != worst)
+            found.append(Stuck(kata, worst, core[worst], failed[worst], begun, others))
     return sorted(found, key=lambda one: -one.failed)[:MOST_STUCK]
 
 

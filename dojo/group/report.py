@@ -34,7 +34,7 @@ ABOUT = (
     "account; a name only if one was given. Read it before you share it."
 )
 # The words of the schema; those that the map shows may change.
-GREEN, BEGUN, WAITING = "green", "under way", "not started"
+GREEN, BEGUN, WAITING = "green", "in progress", "not started"
 STATES = {COMPLETE: "complete", DONE: GREEN, NOT_STARTED: WAITING}
 MARKS = (PASSED, FAILED, SKIPPED, UNTESTED)
 LONGEST_NAME = 40
@@ -70,7 +70,7 @@ def read(path: Path) -> Report:
     try:
         data = json.loads(read_regular(path))
     except OSError as error:
-        raise BadReport(error.strerror or str(error)) from None
+        raise BadReport(error.strerror or f"it{str(error).removeprefix(path.name)}") from None
     except (ValueError, RecursionError):
         raise BadReport("it is not JSON") from None
     if not isinstance(data, dict) or not isinstance(schema := data.get("schema"), str):

@@ -5,6 +5,7 @@ The copy is .dojo/ADDRESS/hunt/NAME.py, which the learner edits; .dojo/ADDRESS/h
 
 import contextlib
 import math
+import os
 import random
 import shutil
 import tempfile
@@ -24,7 +25,7 @@ from dojo.system.files import read_regular
 from dojo.verdict.command import CORE, Request
 from dojo.verdict.explain import WRONG
 from dojo.verdict.run import Verdict, run
-from dojo.verdict.supervision import Limits
+from dojo.verdict.supervision import FOLDERS, Limits
 
 PURPOSE = "hunt"
 MOST_TRIED = 8
@@ -61,7 +62,7 @@ class Hunt:
         inside = f"in {self.function}" if self.function else "outside of every function"
         return (
             f"The edit is {inside}.",
-            f"What was edited is {self.kind}.",
+            f"The edited part is {self.kind}.",
             f"It is in line {self.line} of the copy as it was written: {self.after}",
         )
 
@@ -130,7 +131,8 @@ def _chosen(kata: Kata, source: str, found: Sequence[Mutant]) -> tuple[Mutant, s
     borrowed = unfinished(kata)
     best: tuple[tuple[bool, int], Mutant, str] | None = None
     texts = ((mutant, text) for mutant in found if (text := edited(source, mutant)) is not None)
-    with tempfile.TemporaryDirectory(prefix="dojo-hunt-") as folder:
+    # Named as the folder of a run is: where this is killed, the next run removes it.
+    with tempfile.TemporaryDirectory(prefix=f"{FOLDERS}{os.getpid()}-") as folder:
         for tried, (mutant, text) in enumerate(islice(texts, MOST_TRIED), 1):
             file = Path(folder) / f"{kata.name}_{tried}.py"
             file.write_bytes(text.encode())

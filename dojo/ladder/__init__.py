@@ -1,4 +1,4 @@
-"""The same computation written in many ways, proved equal first and timed then, with torch and Python alone."""
+"""The same computation written in many ways, first proved equal and then timed, with torch and Python alone."""
 
 __all__ = [
     "attention",

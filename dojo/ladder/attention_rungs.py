@@ -77,7 +77,7 @@ class Projected(Rung):
 
 
 class Loop(Projected):
-    """A loop over the positions: each asks its own past, one after the other."""
+    """A loop over the positions: each attends to the positions up to it, one after the other."""
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         found = []
@@ -134,14 +134,14 @@ class Tiled(Projected):
 
 
 class Fused(Projected):
-    """PyTorch's fused kernel, told that attention is causal."""
+    """PyTorch's fused kernel, with is_causal=True."""
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
 
 
 class FusedMask(Projected):
-    """PyTorch's fused kernel, handed the mask: True where a token may be seen."""
+    """PyTorch's fused kernel, with the mask as an argument: True where a token may be seen."""
 
     def __init__(self, weights: Weights, size: Size):
         super().__init__(weights, size)
@@ -218,7 +218,7 @@ class WeightSplit(Rung):
 
 
 class Wrapper(Rung):
-    """A kata's MultiHeadAttentionWrapper, a small attention for each head, with an output projection behind it."""
+    """A kata's MultiHeadAttentionWrapper, a small attention for each head, with an output projection after them."""
 
     def __init__(self, weights: Weights, size: Size, kata: Any):
         super().__init__(size)
@@ -297,7 +297,7 @@ def _merge(x: Tensor) -> Tensor:
 
 
 def _future(weights: Weights, size: Size) -> Tensor:
-    """True where a token lies in the future of another."""
+    """True where a token is in the future of another."""
     return torch.ones(size.tokens, size.tokens, dtype=torch.bool, device=weights["query"].device).triu(1)
 
 

@@ -10,6 +10,7 @@ from statistics import quantiles
 
 from dojo.ladder.ladder import TIMED, Bar, Climb, Growth, Ladder, growth
 from dojo.ladder.measuring import BUSY, in_turn, median, ratios, share_of_processor
+from dojo.system.terminal import number
 
 HOLDS, FAILS, UNKNOWN = "holds", "FAILS", "cannot tell"
 AGAIN = 6.0  # seconds for a pair
@@ -48,7 +49,7 @@ def _faster(ladder: Ladder, climbed: Climb, bar: Bar, tell: Callable[[str], None
             if bar.sizes[0] <= size <= bar.sizes[1] and all(cell and cell.state == TIMED for cell in cells):
                 one, other = [cell for cell in cells if cell]
                 seen = one.of_base / other.of_base if one.of_base and other.of_base else other.seconds / one.seconds
-                what = f"speed of {bar.one} in that of {bar.other}, {which}, {size} {climbed.unit}"
+                what = f"speed of {bar.one} in that of {bar.other}, {which}, {number(size)} {climbed.unit}"
                 if seen >= bar.least:
                     yield Check(what, seen, bar.least, HOLDS)
                 else:

@@ -72,7 +72,7 @@ def _attention(own: Any, device: str, dtype: str, batch: int | None, quick: bool
 
 
 def _generation(own: Any, device: str, quick: bool) -> Ladder:
-    """Own generation works with the own model where that is green, and else with the reference's."""
+    """The learner's generation runs with the learner's model where that is green, and else with the reference's."""
     import torch
     from torch import nn
 
@@ -114,7 +114,7 @@ def _modern_generation(own: Any, device: str, quick: bool) -> Ladder:
 
 
 def _training_step(own: Any, device: str, dtype: str, batch: int | None, quick: bool) -> Ladder:
-    """The own model learns by the own loss and optimizer where those are green, and else by the reference's."""
+    """The learner's model learns by their loss and optimizer where those are green, and else by the reference's."""
     from dojo.ladder.training_step import Katas, TrainingStep
 
     model, config, loss, optimizer = classes.reference(MODEL, CONFIG, LOSS, OPTIMIZER)

@@ -4,6 +4,7 @@ from matplotlib.figure import Figure
 
 from dojo.ladder.ladder import YOURS, Cell, Climb, growth
 from dojo.ladder.table import has_memory, title
+from dojo.system.terminal import number
 
 COLOURS = ("#3d6fa5", "#e0a458", "#5b8c5a", "#a55d7a", "#7a6fa5", "#8c7853", "#4fa3a5", "#b5533c", "#6f6b78", "#2b2a33")
 
@@ -16,7 +17,7 @@ def draw(climbed: Climb) -> Figure:
     drawn = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, what in zip(drawn, panels, strict=True):
         axes.set(xscale="log", yscale="log", xlabel=climbed.unit, ylabel=what, facecolor="#f6f3ec")
-        axes.set_xticks(climbed.sizes, [str(size) for size in climbed.sizes])
+        axes.set_xticks(climbed.sizes, [number(size) for size in climbed.sizes])
         axes.minorticks_off()
         axes.grid(color="#cfc9bc", linewidth=0.5)
     for index, name in enumerate(climbed.variants()):

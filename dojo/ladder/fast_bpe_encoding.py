@@ -72,17 +72,17 @@ class BPETokenizer:
     def _begin(
         self, vocab: dict[int, bytes], ids: dict[bytes, int], order: dict[_Pair, int] | None, specials: dict[str, int]
     ) -> None:
-        """Take over what has been checked and belongs to nobody else; without an order of merges, ids are ranks."""
+        """Keep the arguments, which are checked and used by nobody else; without an order of merges, ids are ranks."""
         self._vocab, self._ids, self._order, self._specials = vocab, ids, order, specials
         self._bytes = vocab | {token_id: name.encode() for name, token_id in specials.items()}
-        # Of several alternatives a pattern takes the first that fits, so the longest has to stand first.
+        # Of several alternatives a pattern takes the first that fits, so the longest has to come first.
         self._special = regex.compile("|".join(map(regex.escape, sorted(specials, key=len, reverse=True))))
         self._longest = max(map(len, specials), default=0)
         self._beginnings = {name[:end] for name in specials for end in range(1, len(name))}
         self._known = _Known(self._of_word)
 
     def _encoded(self, chunks: Iterable[str]) -> Iterator[Iterable[int]]:
-        """The ids of the chunks, by and by: those of ordinary text up to the last place where a piece surely ends."""
+        """The ids of the chunks, in parts: of ordinary text those up to the last place where a piece surely ends."""
         held: list[str] = []  # the text behind that place, without its last character
         last = ""
         for part, ending in self._parts(_slices(chunks)):
@@ -129,8 +129,8 @@ class BPETokenizer:
     def _joined(self, piece: bytes) -> list[bytes]:
         """The parts of a piece when no pair is left to join.
 
-        The pairs wait in a heap, and neighbours know each other by their places, so that no join moves what lies
-        behind it. A pair that is gone is not looked for in the heap: it is passed over when its turn comes.
+        The pairs wait in a heap, and each part has the places of its neighbours, so that a join moves nothing. A
+        pair that is gone is not looked for in the heap: it is passed over when its turn comes.
         """
         parts = [piece[at : at + 1] for at in range(len(piece))]
         before, after = list(range(-1, len(piece) - 1)), list(range(1, len(piece) + 1))
@@ -172,7 +172,7 @@ _MOST_KNOWN, _LONGEST_KNOWN = 2**15, 32  # words whose ids are remembered: how m
 
 
 class _Known(dict[str, tuple[int, ...]]):
-    """The ids of the words met of late, for most words of a text come again and again."""
+    """The ids of recent words: most words of a text occur again and again."""
 
     def __init__(self, ids_of: Callable[[str], tuple[int, ...]]) -> None:
         self.ids_of = ids_of

@@ -7,9 +7,9 @@ the pair that was merged. Pairs are therefore sorted into lists by their count, 
 list is sorted only when its turn comes, which settles all ties. A pair whose count has changed is put on another list,
 and where it was before, it is skipped.
 
-The corpus: all pieces lie in one row of places, and each place knows the places before and after it. For each pair the
-places where it may begin are listed. Such a list may be out of date, so each place is checked before it is merged. A
-place is emptied at most once, so all merges together touch no more places than the text has bytes.
+The corpus: all pieces are in one row of places, and each place has the numbers of the places before and after it. For
+each pair the places where it may begin are listed. Such a list may be out of date, so each place is checked before it
+is merged. A place is emptied at most once, so all merges together touch no more places than the text has bytes.
 """
 
 from bisect import insort

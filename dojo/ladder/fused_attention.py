@@ -1,4 +1,4 @@
-"""PyTorch's fused attention in the place of the forward of a kata's MultiHeadAttention, which keeps its layers."""
+"""PyTorch's fused attention in place of the forward of a kata's MultiHeadAttention, which keeps its layers."""
 
 from types import MethodType
 from typing import Any
@@ -14,7 +14,7 @@ def fuse_blocks(model: Any, n_heads: int, drop_rate: float) -> None:
 
 
 class _Forward:
-    """What is called in the place of an attention's forward."""
+    """What is called in place of an attention's forward."""
 
     def __init__(self, heads: int, drop_rate: float) -> None:
         self.heads, self.drop_rate = heads, drop_rate

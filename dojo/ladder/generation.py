@@ -117,7 +117,7 @@ class ModernGeneration(Generation):
 
     slug, base = "generation-modern", PLAIN
     kind, usual, blocks = "decoder of today, ", MODERN_SIZES, "num_layers"
-    bars = (Bar(CACHED, PLAIN, 2.5, Generation.passes, (64, 64)),)
+    bars = (Bar(CACHED, PLAIN, 2.0, Generation.passes, (64, 64)),)  # 3 on a quiet machine
     reference: ModernKatas
 
     def rungs(self) -> list[tuple[str, Katas, Generate]]:

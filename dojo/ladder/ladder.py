@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from dojo.ladder.measuring import Step, free_memory, in_turn, median, peak_of, ratio
+from dojo.system.terminal import number
 
 SLOWEST = 20.0  # seconds that one pass of a rung may be expected to take
 PASSES_NEEDED = 8  # of a rung at one size: checking, warming up, timing, measuring memory
@@ -21,7 +22,7 @@ YOURS = "yours"
 
 
 class NotRight(Exception):
-    """A rung does not give what is right. The message says what differs, and by how much."""
+    """A rung gives a wrong result. The message says what differs, and by how much."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _one_size(
     problem = ladder.problem(size)
     rungs = {}
     for variant in ladder.variants:
-        tell(f"{size} {ladder.unit}: checking {variant.name}")
+        tell(f"{number(size)} {ladder.unit}: checking {variant.name}")
         state, why = SKIPPED, left_out(ladder, climbed, variant, size, until)
         if not why:
             state, (rung, why) = FAILED, gated(ladder, variant, problem)
@@ -180,7 +181,7 @@ def _one_size(
         else:
             rungs[variant.name] = rung
     for which in ladder.passes:
-        tell(f"{size} {ladder.unit}: timing {which}")
+        tell(f"{number(size)} {ladder.unit}: timing {which}")
         steps = {name: ladder.step(rung, problem, which) for name, rung in rungs.items()}
         rounds = in_turn(steps, ladder.device, budget, until)
         for name, times in rounds.items():
@@ -188,7 +189,7 @@ def _one_size(
             if cell.seconds < (floor := ladder.floor(size, which)):
                 cell.state, cell.why = FAILED, f"{cell.seconds:.1e} s is less than this machine can take: {floor:.1e} s"
             elif ladder.with_memory:
-                tell(f"{size} {ladder.unit}: memory of {name}")
+                tell(f"{number(size)} {ladder.unit}: memory of {name}")
                 cell.memory = peak_of(steps[name], ladder.device)
             cell.rate = ladder.work(size, which) / cell.seconds / ladder.rate[1]
             if ladder.base in rounds:
@@ -215,7 +216,7 @@ def gated(ladder: Ladder, variant: Variant, problem: Any) -> tuple[Any, str]:
 def left_out(ladder: Ladder, climbed: Climb, variant: Variant, size: int, until: float = math.inf) -> str:
     """Why a cell is not tried at all; empty where it is."""
     if variant.longest is not None and size > variant.longest:
-        return f"measured up to {variant.longest} {ladder.unit}"
+        return f"measured up to {number(variant.longest)} {ladder.unit}"
     if variant.compiled and not ladder.device.startswith("cuda"):
         return "on CUDA only"
     failed = [cell for cell in climbed.cells if cell.variant == variant.name and cell.state == FAILED]

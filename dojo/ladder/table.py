@@ -2,9 +2,10 @@
 
 import json
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from dojo.ladder.ladder import FAILED, SKIPPED, TIMED, Cell, Climb, growth
+from dojo.system.terminal import number
 
 NAME, COLUMN = 22, 8
 
@@ -26,7 +27,7 @@ def title(climbed: Climb) -> str:
 
 
 def heading(climbed: Climb) -> str:
-    sizes = "".join(f"{size:>{width(climbed)}}" for size in climbed.sizes)
+    sizes = "".join(f"{number(size):>{width(climbed)}}" for size in climbed.sizes)
     memory = "MiB" if has_memory(climbed) else ""
     return f"{'':{NAME}}{sizes}{memory:>8}{climbed.rate:>9}{'speed':>7}{'growth':>7}"
 
@@ -36,7 +37,7 @@ def row(climbed: Climb, name: str, which: str) -> str:
     shown = "".join(f"{_short(climbed.cell(name, size, which)):>{width(climbed)}}" for size in climbed.sizes)
     rate = growth(climbed.of(name, which), lambda cell: cell.seconds)
     last = climbed.of(name, which)[-1]
-    memory = f"{last.memory / 2**20:.0f}" if has_memory(climbed) else ""
+    memory = number(last.memory / 2**20) if has_memory(climbed) else ""
     speed = f"{last.of_base:.2f}" if last.of_base else ""
     return (
         f"{name:{NAME}}{shown}{memory:>8}{_number(last.rate):>9}{speed:>7}{'' if rate is None else f'{rate:7.1f}'}"
@@ -61,7 +62,7 @@ def notes(climbed: Climb) -> Iterator[str]:
                 found += [cell.size] * (cell.size not in found)
         names: dict[tuple[str, str], list[str]] = {}
         for (name, why), found in sizes.items():
-            at = f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+            at = " to ".join(number(size) for size in dict.fromkeys((found[0], found[-1])))
             names.setdefault((at, why), []).append(name)
         if names:
             yield from ("", f"{word}:")
@@ -91,5 +92,4 @@ def _short(cell: Cell | None) -> str:
 
 
 def _number(value: float) -> str:
-    places: Callable[[float], int] = lambda number: 0 if number >= 100 else 1 if number >= 10 else 2  # noqa: E731
-    return f"{value:.{places(value)}f}"
+    return number(value, 0 if value >= 100 else 1 if value >= 10 else 2)

@@ -117,7 +117,7 @@ def sweep() -> None:
 
 
 def gone(process: int) -> bool:
-    """Whether a thing that another process has left is nobody's: in a container, numbers soon come again."""
+    """Whether the process that left a file has ended: in a container, numbers are soon used again."""
     import psutil
 
     return process == os.getpid() or not psutil.pid_exists(process)

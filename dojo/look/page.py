@@ -109,7 +109,7 @@ def without(seen: Seen) -> str:
 
 
 def cell(guess: Guess, left: float, likely: float, best: str) -> str:
-    """One head: the points that its silence costs or gives, and what would be said then, if it is something else."""
+    """One head: the points that the best token loses or gains without it, and the token that is best then."""
     points = 100 * (left - likely)
     side = "loses" if points < 0 else "gains"
     other = f"<br><span class=token>{shown(guess.tokens[0])}</span>" if guess.tokens[0] != best else ""

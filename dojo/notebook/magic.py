@@ -35,7 +35,7 @@ def kata_cell(line: str, cell: str) -> None:
 
 
 def _written(kata: Kata, cell: str) -> Kata:
-    """Put the cell in the place of the kata's file, and keep what was there. Raises CannotSave."""
+    """Put the cell in place of the kata's file, and keep what was there. Raises CannotSave."""
     content, own = cell.encode(), _content(kata)
     name = store.shown(kata.stub)
     if own != content:

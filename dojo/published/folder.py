@@ -31,7 +31,8 @@ def read(folder: Path, name: str) -> dict[str, Any]:
 def needed(folder: Path, name: str) -> dict[str, Any]:
     """The same for a file without which nothing goes."""
     if not (found := read(folder, name)):
-        raise DojoError(f"{folder} has no {name}. A published model is a folder with {name}, weights and a tokenizer.")
+        told = f"{folder} has no {name}, or an empty one."
+        raise DojoError(f"{told} A published model is a folder with {name}, weights and a tokenizer.")
     return found
 
 

@@ -10,6 +10,7 @@ from dojo.errors import DojoError
 from dojo.ladder.measuring import free_memory
 from dojo.published import chat, configuration, tokenizer
 from dojo.published import folder as files
+from dojo.system.terminal import number
 from dojo.train import ingredients, models, pieces, saved
 from dojo.train.ingredients import MODERN
 from dojo.train.speaking import CHUNK, Speaker
@@ -50,8 +51,8 @@ class Published:
         logits = CHUNK * self.config["vocab_size"]
         if (need := BYTES * (count + logits)) > free:
             raise DojoError(
-                f"{self.folder} has {count:,} weights. In float32 they take {need / 2**30:.1f} GiB of memory, and "
-                f"{free / 2**30:.1f} GiB are free."
+                f"{self.folder} has {number(count)} weights. In float32 they take {need / 2**30:.1f} GiB of memory, "
+                f"and {free / 2**30:.1f} GiB are free."
             )
 
     @property

@@ -18,6 +18,14 @@ from typing import Any
 from dojo.serving._wrapping import wrap_public
 from dojo.serving.jaxtyping_standin import can_check
 
+KINDS = {
+    "Bool": "bools",
+    "Float": "floats",
+    "Int": "integers",
+    "Integer": "integers",
+    "Num": "numbers",
+    "Shaped": "any dtype",
+}  # what the kinds of jaxtyping hold
 _checking: ContextVar[bool] = ContextVar("checking", default=True)
 _met: set[str] = set()  # katas that were served before, in this process
 
@@ -41,7 +49,7 @@ class Empty(NotImplementedError):
 
 @contextlib.contextmanager
 def unchecked() -> Iterator[None]:
-    """Switch the checks off: a test that hands over something wrong on purpose asks the kata, not its annotations."""
+    """Switch the checks off, for a test that passes something wrong on purpose: the kata has to refuse it."""
     token = _checking.set(False)
     try:
         yield
@@ -155,10 +163,11 @@ def told_value(value: Any) -> str:
 def told_hint(hint: Any, axes: dict[str, Any]) -> str:
     """An annotation as a learner speaks of it: axes by name, with their sizes where the arguments fixed them."""
     if hasattr(hint, "dim_str"):
+        kind = KINDS[hint.__name__.partition("[")[0]]
         named = ", ".join(f"{name} {axes[name]}" if name in axes else name for name in hint.dim_str.split())
         if named.startswith("*") and hint.dim_str in axes:
-            return f"{axes[hint.dim_str]} of {hint.__name__.partition('[')[0]}"
-        return f"({named}) of {hint.__name__.partition('[')[0]}"
+            return f"{axes[hint.dim_str]} of {kind}"
+        return f"({named}) of {kind}"
     return getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 

@@ -300,10 +300,10 @@ def gpt2() -> Iterator[Finding]:
         seen = "the cache is switched off (TIKTOKEN_CACHE_DIR is empty): tests that need the vocabulary are skipped"
         yield Finding("vocabulary", NOTE, seen, "unset TIKTOKEN_CACHE_DIR")
     elif missing:
-        seen = f"GPT-2's {' and '.join(missing)} not in {folder}: the tests that need it are skipped"
+        seen = f"GPT-2's {' and '.join(missing)} missing in {folder}: the tests that need it are skipped"
         yield Finding("vocabulary", NOTE, seen, "dojo doctor --fetch")
     else:
-        yield Finding("vocabulary", OK, f"GPT-2's lies in {folder}")
+        yield Finding("vocabulary", OK, f"GPT-2's is in {folder}")
 
 
 LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (

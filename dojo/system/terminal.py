@@ -107,6 +107,7 @@ def flowed(parts: Sequence[Part], width: int) -> list[list[Part]]:
     """Styled text in lines of at most `width`; words, and what is to be typed (cyan), are kept whole."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     plain = "".join(text.replace(" ", HELD) if "cyan" in style else text for text, style in pairs)
+    plain = held(plain)
     styles = [style for text, style in pairs for _ in text]
     lines, at = list[list[Part]](), 0
     for line in _lines(plain, width):
@@ -119,8 +120,7 @@ def flowed(parts: Sequence[Part], width: int) -> list[list[Part]]:
 
 def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
     """Text in lines of at most `width`; words and numbers are kept whole."""
-    held = WITHIN_A_NUMBER.sub(HELD, text)
-    return [line.replace(HELD, " ") for line in _lines(held, width, first, rest)]
+    return [line.replace(HELD, " ") for line in _lines(held(text), width, first, rest)]
 
 
 def _lines(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
@@ -135,9 +135,14 @@ def _lines(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
     return lines or [first]
 
 
-def number(value: float) -> str:
+def held(text: str) -> str:
+    """A text with numbers at whose spaces no line ends."""
+    return WITHIN_A_NUMBER.sub(HELD, text)
+
+
+def number(value: float, places: int = 0) -> str:
     """A number as screens and pages write it: 10 000."""
-    return f"{value:,.0f}".replace(",", " ")
+    return f"{value:,.{places}f}".replace(",", " ")
 
 
 def cut(text: str, width: int) -> str:

@@ -29,7 +29,7 @@ def draw(
     axes.grid(color=GRID, linewidth=0.5)
     learned = smoothed(history["losses"])
     steps, losses = [step for step, _ in learned], [loss for _, loss in learned]
-    axes.plot(steps, losses, color=LEARNED, linewidth=1.4, label="learned, as it was learned")
+    axes.plot(steps, losses, color=LEARNED, linewidth=1.4, label="learned, smoothed")
     axes.plot(history["steps"], history["val_losses"], color=HELD_OUT, linewidth=2, marker="o", label="held out")
     for name, loss in baselines.items():
         axes.axhline(loss, color=BASELINE, linestyle="--", linewidth=1.2, label=name)

@@ -31,7 +31,7 @@ NEEDED = {
     "text/dataloader": ("sources", "generator"),
     "pretraining/checkpoint": ("safetensors", "random"),
 }
-# A run that is taken up needs more, so that what follows is bit for bit what would have followed.
+# A run that is continued needs more, so that what follows is bit for bit what would have followed.
 NEEDED_TO_RESUME = {
     "pretraining/optimizer": ("state-dict",),
     "pretraining/training": ("undisturbed", "resumed", "rewound"),

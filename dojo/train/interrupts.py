@@ -1,4 +1,4 @@
-"""Ctrl-C while training: asked once, the run ends after its step; asked again, at once."""
+"""Ctrl-C while training: at the first, the run ends after its step; at the second, at once."""
 
 import contextlib
 import signal

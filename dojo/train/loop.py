@@ -1,4 +1,4 @@
-"""A session taught to its end by the kata's own loop, measured and saved on the way."""
+"""Train a session to its end with the kata's own loop, and measure and save it on the way."""
 
 import math
 import time

@@ -34,7 +34,7 @@ class Aloud(Narrator):
     """What is told in one way, whoever looks."""
 
     def stopped(self, step: int, total: int, again: str) -> None:
-        terminal.say(f"stopped at step {step} of {total}, and saved.")
+        terminal.say(f"stopped at step {terminal.number(step)} of {terminal.number(total)}, and saved.")
         terminal.say("next: ", (again, "bold cyan"))
 
 
@@ -51,10 +51,11 @@ class Lines(Aloud):
         taken = time.monotonic() - self.begun
         left = taken / max(step - self.start, 1) * (self.total - step)
         speed = self.tokens / max(taken, 1e-9)
+        whole = terminal.number(self.total)
         told = f"{in_words(left)} left" if step < self.total else f"in {in_words(taken)}"
         terminal.say(
-            f"step {step:{len(str(self.total))}} of {self.total}  learned {train_loss:.3f}  held out {val_loss:.3f}  "
-            f"{speed:,.0f} tokens/s  {told}"
+            f"step {terminal.number(step):>{len(whole)}} of {whole}  learned {train_loss:.3f}  "
+            f"held out {val_loss:.3f}  {terminal.number(speed)} tokens/s  {told}"
         )
 
     def remark(self, text: str) -> None:
@@ -72,14 +73,16 @@ class Bar(Aloud):
         self.console = Console(highlight=False, markup=False, emoji=False)
         self.progress = Progress(
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[done]} of {task.fields[all]}"),
             TextColumn("loss {task.fields[loss]}"),
             TextColumn("{task.fields[speed]} tokens/s"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=self.console,
         )
-        self.task = self.progress.add_task("", total=total, completed=start, loss="-", speed="-")
+        self.task = self.progress.add_task(
+            "", total=total, completed=start, loss="-", speed="-", done="0", all=terminal.number(total)
+        )
         self.loss, self.speed, self.last = 0.0, 0.0, time.monotonic()
         self.progress.start()
 
@@ -89,10 +92,11 @@ class Bar(Aloud):
         # One step says little: the mean of some is shown, the last ones weighing most.
         self.loss = 0.9 * self.loss + 0.1 * loss if self.loss else loss
         self.speed = 0.9 * self.speed + 0.1 * speed if self.speed else speed
-        self.progress.update(self.task, completed=step, loss=f"{self.loss:.3f}", speed=f"{self.speed:,.0f}")
+        done, per_second = terminal.number(step), terminal.number(self.speed)
+        self.progress.update(self.task, completed=step, done=done, loss=f"{self.loss:.3f}", speed=per_second)
 
     def evaluated(self, step: int, train_loss: float, val_loss: float) -> None:
-        self.console.print(f"step {step}: loss {train_loss:.3f} learned, {val_loss:.3f} held out")
+        self.console.print(f"step {terminal.number(step)}: loss {train_loss:.3f} learned, {val_loss:.3f} held out")
 
     def remark(self, text: str) -> None:
         from rich.text import Text

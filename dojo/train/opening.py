@@ -8,6 +8,7 @@ from dojo.catalog.curriculum import Kata
 from dojo.datasets.texts import Text
 from dojo.errors import DojoError
 from dojo.system import terminal
+from dojo.system.terminal import number
 from dojo.train import pieces, slowness, tokens
 from dojo.train.ingredients import needed
 from dojo.train.pieces import Pieces
@@ -82,7 +83,7 @@ def names(katas: Iterable[Kata]) -> str:
 
 
 def replace_slow(chosen: Pieces, text: Text, settings: Settings, borrows: Callable[[str], bool]) -> None:
-    """Borrow an own piece that would take long, before it does, where `borrows` says so when it is told how long."""
+    """Before a slow piece of the learner runs, borrow the reference's, if `borrows`, told how long it takes, agrees."""
     for kata, seconds in estimates(chosen, text, settings).items():
         if seconds <= slowness.LIMIT:
             continue
@@ -117,8 +118,8 @@ def tokenize(run: Run, text: Text, settings: Settings) -> int:
     size = len(made_of.vocab)
     learned, held_out = tokens.read(run, size)
     known = len(learned) + len(held_out)
-    row("vocabulary", f"{size:,} tokens; one is {len(text.text.encode()) / known:.1f} bytes of the text")
-    row("tokens", f"{len(learned):,} to learn from, {len(held_out):,} held out")
+    row("vocabulary", f"{number(size)} tokens; one is {len(text.text.encode()) / known:.1f} bytes of the text")
+    row("tokens", f"{number(len(learned))} to learn from, {number(len(held_out))} held out")
     return size
 
 
@@ -132,13 +133,14 @@ def sizes(settings: Settings) -> str:
 
 def tell_model(session: Session, about: str) -> None:
     """The model, and how long its training will take here. Raises DojoError where the disk is too full."""
-    numbers = sum(parameter.numel() for parameter in session.model.parameters())
+    count = sum(parameter.numel() for parameter in session.model.parameters())
     free = shutil.disk_usage(session.run.folder).free
-    if free < (needed := COPIES * 4 * numbers):
+    if free < (needed := COPIES * 4 * count):
         raise DojoError(
-            f"the disk has {free / 1e6:,.0f} MB free, and the checkpoints of this run take {needed / 1e6:,.0f} MB."
+            f"the disk has {number(free / 1e6)} MB free, and the checkpoints of this run take "
+            f"{number(needed / 1e6)} MB."
         )
-    row("model", f"{numbers:,} parameters: {about}")
+    row("model", f"{number(count)} parameters: {about}")
     if session.unfused == "":
         row("attention", "PyTorch's fused kernel, for speed; it was checked that it gives the same as the model's own")
     elif session.unfused:
@@ -148,16 +150,16 @@ def tell_model(session: Session, about: str) -> None:
     with terminal.working("timing a step ..."):
         seconds = seconds_per_step(session) * (session.total - session.start)
     team = f", {session.team.size} processes" if session.team.size > 1 else ""
-    begun = f" from step {session.start}" if session.start else ""
+    begun = f" from step {number(session.start)}" if session.start else ""
     row(
         "training",
-        f"{session.total:,} steps of {session.tokens_in_a_step:,} tokens on {session.device.type}{team}{begun}: "
-        f"about {slowness.in_words(1.15 * seconds)}",
+        f"{number(session.total)} steps of {number(session.tokens_in_a_step)} tokens on {session.device.type}{team}"
+        f"{begun}: about {slowness.in_words(1.15 * seconds)}",
     )
 
 
 def tell_slow(slow: Mapping[Kata, float]) -> None:
-    """The own pieces that make a step long."""
+    """The learner's pieces that make a step long."""
     for kata, times in slow.items():
         told = f"with your {curriculum.short(kata)} a step takes {times:.1f} times as long as with the reference's"
         row("slow", f"{told}. `dojo train --solutions` trains with the reference.")

@@ -22,7 +22,7 @@ BUDGET = 1.0  # seconds for both, but each is timed three times at least
 
 
 def slow_pieces(run: Run, settings: Settings, config: Mapping[str, Any], rooms: Mapping[str, str]) -> dict[Kata, float]:
-    """The own pieces that make a step long, and how many times as long as it were with the reference's piece."""
+    """The learner's pieces that make a step long, and how many times as long as with the reference's."""
     of_a_step = (*MODELS[settings.model], *OF_ANY_STEP)
     own = [address for address in of_a_step if rooms.get(address, rooms.get("*", "katas")) == "katas"]
     if not own or _times(run, settings, config, rooms, {"*": pieces.SOLUTIONS}) < SLOW:

@@ -20,7 +20,7 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process speaks and writes."""
+        """Whether this process prints and writes."""
         return self.rank == 0
 
     def share(self, value: Any) -> Any:
@@ -76,8 +76,8 @@ def own_device(device: str) -> torch.device:
 class Share:
     """Every batch of a loader, cut down to the rows of one process and on its device: all have equally many rows.
 
-    All of them go through the same batches, in the same order, so that together they do the steps of one process. The
-    device is seen to here because only a further clause of the loss does so.
+    All of them go through the same batches, in the same order, so that together they do the steps of one process. They
+    are moved to the device here because only a further clause of the loss does so.
     """
 
     def __init__(self, loader: Any, team: Team, device: torch.device) -> None:

@@ -81,8 +81,8 @@ def own_where_green(
     """The learner's katas where they are green; what was edited since its last verdict is tested now.
 
     `telling` is called with each kata before it is tested. `further` has the further clauses that are needed, by
-    address: a kata that lacks one is not taken. Katas that are not named, on which an own one may build, are borrowed
-    as well where they are not green.
+    address: a kata that lacks one is not taken. Katas that are not named, on which a learner's one may build, are
+    borrowed as well where they are not green.
     """
     needed, pieces = set(addresses), Pieces()
     for one in standings():

@@ -63,8 +63,9 @@ class Run:
 
     @property
     def again(self) -> str:
-        """The command that continues it."""
-        return f"{self._command} --resume"
+        """The command that continues it; without a name, that is the last run of its kind."""
+        same = [path.parent.name for path in _found() if Run(path.parent.name).kind == self.kind]
+        return f"{self._command} --resume{f' --name {self.name}' if same and same[-1] != self.name else ''}"
 
     @property
     def diverged(self) -> str:

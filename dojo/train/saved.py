@@ -1,4 +1,4 @@
-"""A model that was trained, or GPT-2 from a file of its weights, ready to speak."""
+"""A model that was trained, or GPT-2 from a file of its weights, ready to generate text."""
 
 import json
 import os

@@ -99,7 +99,7 @@ class Session:
         return self
 
     def settle(self, about: dict[str, Any]) -> None:
-        """Make the run one that others find: what cannot be saved is better known before than after."""
+        """Save the run at its start, so that commands find it, and a disk that cannot be written is known at once."""
         if not os.path.lexists(self.run.checkpoint):
             self.save(self.start)
         self.run.note(about)

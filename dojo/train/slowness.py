@@ -1,4 +1,4 @@
-"""How long an own piece would take, found out on a little, and whether the reference should stand in."""
+"""How long a learner's piece would take, measured on a small part, and whether the reference should stand in."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-LIMIT = 20.0  # seconds that an own piece may take before the reference's is offered
+LIMIT = 20.0  # seconds that a learner's piece may take before the reference's is offered
 LARGE = 32_000  # characters
 FEW, MANY = 8, 32  # merges
 

@@ -1,4 +1,4 @@
-"""A trained model speaks: token by token, as soon as each character is whole."""
+"""A trained model generates text, token by token; each character is shown as soon as it is whole."""
 
 import random
 from collections.abc import Iterator

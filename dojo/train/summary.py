@@ -7,6 +7,7 @@ import torch
 
 from dojo.learner import store
 from dojo.system import terminal
+from dojo.system.terminal import number
 from dojo.train import beside, bigram, curve, pieces, tokens
 from dojo.train.chart import chart, smoothed
 from dojo.train.opening import row
@@ -22,7 +23,7 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     unsure = float(pieces.module("pretraining/loss").perplexity(torch.tensor(loss, dtype=torch.float64)))
     tell_chart(session, "token")
     row("held out", f"loss {loss:.3f} nats a token, perplexity {unsure:.1f}: as unsure as among {unsure:.0f} tokens")
-    row("beside it", f"a table of pairs of tokens: perplexity {pairs:.1f}; blind guessing: {size:,}")
+    row("beside it", f"a table of pairs of tokens: perplexity {pairs:.1f}; blind guessing: {number(size)}")
     if unsure >= pairs:
         row("", "The table wins: there was too little text to learn more than pairs from. More text helps most.")
     if told := beside.other_model(session.run, about, unsure):
@@ -31,7 +32,7 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     about["result"] = {"loss": loss, "perplexity": unsure, "bigram_perplexity": pairs}
     session.run.note(about)
     baselines = {"a table of pairs, held out": math.log(pairs)}
-    figure = curve.draw(session.history, f"{about['text']}, {session.total:,} steps", "token", baselines)
+    figure = curve.draw(session.history, f"{about['text']}, {number(session.total)} steps", "token", baselines)
     curve.write(session.run.curve, figure)
     row("saved", f"{store.shown(session.run.folder)}: checkpoint, tokenizer, {session.run.curve.name}")
 

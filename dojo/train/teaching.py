@@ -23,11 +23,11 @@ class Teaching:
 
     @classmethod
     def of_data(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_data` gave, after a time in a file. Raises ValueError with what is wrong."""
+        """The inverse of `as_data`, for what was read from a file. Raises ValueError with what is wrong."""
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
         kinds = {one.name: one.type for one in fields(cls)}
         if unknown := sorted(given.keys() - kinds.keys()):
-            raise ValueError(f"it knows nothing of {unknown[0]}")
+            raise ValueError(f"it has the unknown entry {unknown[0]}")
         for name, value in given.items():
             kind: Any = tuple if get_origin(kinds[name]) is tuple else kinds[name]
             of_kind = isinstance(value, kind) or (kind is float and isinstance(value, int))

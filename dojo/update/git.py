@@ -12,7 +12,7 @@ MARK = "DOJO_UPDATE"  # in the environment of a git: the process that started it
 
 
 class GitError(DojoError):
-    """git is missing, or did not do what it was told. Says what, in git's own words where there are any."""
+    """git is missing, or one of its commands failed. Says what, in git's own words where there are any."""
 
 
 class NoAnswer(GitError):

@@ -208,7 +208,7 @@ class _Merge:
         if (isinstance(own, Function) and not self.is_begun(own)) or ast.dump(own) == ast.dump(was):
             self.edits.append((first_line(own) - 1, last_line(own), []))
         else:
-            self.notes.append(f"{name} is no longer asked for; yours stays")
+            self.notes.append(f"the release no longer has {name}; yours stays")
 
     def is_begun(self, own: Definition) -> bool:
         """Whether there is anything that the learner wrote in a function, even a comment."""
@@ -314,7 +314,7 @@ def _check(mine: str, result: str) -> None:
     except SyntaxError as error:
         raise CannotMerge(f"the two do not fit together, line {error.lineno}: {error.msg}") from None
     if lost:
-        raise CannotMerge(f"{next(iter(lost))[0]} would not come out as it went in")
+        raise CannotMerge(f"{next(iter(lost))[0]} would be lost or changed")
 
 
 def _own(tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ def advice() -> str:
     own, wanted = (HOSTED.fullmatch(text) for text in (git("config", "--get", "remote.origin.url").strip(), original))
     if own is None or wanted is None or _lower(own) == _lower(wanted):
         return ""
-    return f"origin is a copy, and releases come from the original. Name it once: git remote add upstream {original}"
+    return f"origin is a copy, and releases come from the original. Add it once: git remote add upstream {original}"
 
 
 def _lower(match: re.Match[str]) -> list[str]:

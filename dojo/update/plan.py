@@ -79,8 +79,8 @@ def default_release() -> str:
     remote = next((name for name in ("upstream", "origin") if name in remotes), None)
     if remote is None:
         raise CannotUpdate(
-            "this clone knows no place that releases come from. "
-            f"Name it once: git remote add upstream {packages.repository() or 'ADDRESS-OF-THE-REPOSITORY'}"
+            "this clone has no remote that releases come from. "
+            f"Add it once: git remote add upstream {packages.repository() or 'ADDRESS-OF-THE-REPOSITORY'}"
         )
     head = git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", check=False).strip()
     return head.removeprefix("refs/remotes/") or f"{remote}/main"
@@ -96,21 +96,21 @@ def fetch(release: str) -> None:
         try:
             git("fetch", "--tags", "--quiet", name)
         except GitError as error:
-            raise CannotUpdate(f"{name} could not be asked for releases. {error}") from None
+            raise CannotUpdate(f"{name} gave no releases. {error}") from None
 
 
 def prepare(release: str) -> Plan:
     """Work out an update without changing anything of the clone. Raises CannotUpdate."""
     commit = _commit(release)
     if git("rev-parse", "--show-prefix").strip():
-        raise CannotUpdate(f"{ROOT} lies inside another git repository and is not a clone of its own.")
+        raise CannotUpdate(f"{ROOT} is inside another git repository and is not a clone of its own.")
     for state in ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD"):
         if succeeds("rev-parse", "-q", "--verify", state):
-            raise CannotUpdate("git is in the middle of something here: `git status` says what. End that first.")
+            raise CannotUpdate("git is in the middle of something here: `git status` says what. Finish that first.")
     base = git("merge-base", "HEAD", commit, check=False).strip()
     if not base:
         raise CannotUpdate(
-            f"{release} and this clone have no history in common. After a clone that was cut short, "
+            f"{release} and this clone have no history in common. If the clone is shallow, "
             "`git fetch --unshallow` brings the rest; otherwise clone the release again, and there "
             "`dojo update --from FOLDER-OF-THIS-CLONE` brings over what you wrote."
         )

@@ -66,7 +66,7 @@ def misplaced(address: str) -> list[str]:
         for other in alike[:1]:
             place = f"inside {'.'.join(other[:-1])}" if len(other) > 1 else "outside of any class"
             right = f"the class {owner}" if owner else "the file, not in anything"
-            stray = f"{shown(own_file(address))}:{stands[other]} `def {where[-1]}` stands {place}"
+            stray = f"{shown(own_file(address))}:{stands[other]} `def {where[-1]}` is {place}"
             found.append(f"{stray}; it belongs in {right}: check its indent")
     return found
 

@@ -17,7 +17,7 @@ from dojo.verdict.run import Verdict
 
 YOURS, THEIRS = "yours", "theirs"
 GAP = " | "
-LEAST = 40  # columns for each text; below that the two stand one above the other
+LEAST = 36  # columns for each text; below that the two stand one above the other
 
 
 def verdicts(yours: Verdict, theirs: Verdict, width: int) -> Iterator[Line]:
@@ -51,6 +51,7 @@ def code(yours: str, theirs: str, width: int) -> Iterator[Line]:
     left, right = (bare(text) for text in (yours, theirs))
     half = (width - len(GAP)) // 2
     if half < LEAST:
+        yield [(f"{2 * LEAST + len(GAP) + 1} columns show both side by side.", "dim")]
         for line in difflib.unified_diff(left, right, YOURS, THEIRS, lineterm=""):
             yield [(terminal.harmless(line), {"+": "green", "-": "red"}.get(line[:1], ""))]
         return

@@ -19,7 +19,7 @@ import pytest
 from dojo.verdict import processes
 from dojo.verdict.explain import NobodyThere
 
-LARGEST_FILE = 1 << 29  # 512 MB: what a test prints lies in a file that the parent cannot see on every system
+LARGEST_FILE = 1 << 29  # 512 MB: the output of a test is in a file that the parent cannot see on every system
 GRACE = 5
 DUMPS: list[TextIO] = []
 
@@ -69,7 +69,7 @@ def refuse(call: str) -> Callable[..., NoReturn]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
-    """Let what waits for a person fail at once: nobody sees its question."""
+    """Let calls that wait for input fail at once: nobody sees their question."""
     import pdb
 
     builtins.input = refuse("input()")

@@ -59,7 +59,7 @@ def judge_record(evidence: Evidence, clauses: Collection[str]) -> tuple[str, lis
         return NONE, [*lines, *last_words(evidence.output)]
     skipped = [test for test in found if test.outcome == SKIPPED]
     if unknown := [test.name for test in skipped if not any(reason in test.why for reason in evidence.reasons)]:
-        return RED, [f"skipped for no reason that the tests know: {', '.join(unknown[:5])}"]
+        return RED, [f"skipped for a reason that the tests do not know: {', '.join(unknown[:5])}"]
     if not any(test.outcome == PASSED for test in found):
         return RED, ["every test was skipped, so nothing is proved"]
     return GREEN, []

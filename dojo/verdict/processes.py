@@ -18,7 +18,7 @@ SET_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 SET_CHILD_SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
 ROUNDS = 10_000  # tries to end processes that make others meanwhile
 PARENT = "KATA_PARENT"
-NAMELESS = ("/memfd:", "/dev/shm/")  # how the links begin of open files that lie in memory
+NAMELESS = ("/memfd:", "/dev/shm/")  # the beginnings of the links of open files in memory
 
 _ours: set[int] = set()  # the runs' own processes that have not been ended yet
 _changing = threading.Lock()  # held while one is started or others are looked for
@@ -63,7 +63,7 @@ def of_run(pid: int) -> "list[psutil.Process]":
 
 
 def memory(processes: "Sequence[psutil.Process]", limit: int) -> int:
-    """The bytes that processes hold, with files that lie in memory.
+    """The bytes that processes hold, with files in memory.
 
     What processes share is counted once, which takes long, when the sum would be more than the limit.
     """

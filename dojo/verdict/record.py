@@ -46,7 +46,7 @@ class Record:
 
 
 def read(content: bytes, secret: str) -> Record:
-    """The record so far. A half line, or one without the secret, is none: the code under test wrote it."""
+    """The record so far. A half line, or one without the secret, does not count: the code under test wrote it."""
     record = Record()
     for line in map(_json, content.splitlines()):
         if not isinstance(line, dict) or line.pop("secret", "") != secret:

@@ -25,7 +25,7 @@ NAMED = pytest.StashKey[dict[str, Named]]()  # address to what its diagnosis fou
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the explanation in the place of pytest's traceback, which is not made at all, unless -v asks for it."""
+    """Put the explanation in place of pytest's traceback, which is not made at all, unless -v asks for it."""
     error = call.excinfo.value if call.excinfo else None  # pytest replaces it where it is a skip
     found = about(item)
     if found is None:

@@ -69,7 +69,7 @@ class Verdict:
         return sorted(failed, key=lambda test: order.index(test.clause) if test.clause in order else len(order))
 
     def as_progress(self) -> dict[str, Any]:
-        """What of it is remembered."""
+        """The part of the verdict that is kept."""
         names = ("outcome", "why", "clauses", "complete", "source", "seconds")
         more = {"tests": self.tests_hash, "borrowed": list(self.borrowed), "at": time.time()}
         return {name: getattr(self, name) for name in names} | more
@@ -89,7 +89,7 @@ class Watcher:
         return False
 
     def judged(self, verdict: Verdict) -> None:
-        """The verdict stands; a diagnosis, or the further clauses, are still being worked on."""
+        """The verdict is known; a diagnosis, or the further clauses, are still being worked on."""
 
 
 def run(
@@ -149,7 +149,7 @@ class _Run:
         return read(self.prepared.recorded(), self.prepared.secret)
 
     def look(self) -> None:
-        """Read what was recorded so far, and tell the verdict as soon as it stands."""
+        """Read what was recorded so far, and tell the verdict as soon as it is known."""
         record = self.recorded()
         self.watcher.counted(len(record.names), len(self.expected))
         self.watcher.marked(record)

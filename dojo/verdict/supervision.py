@@ -203,7 +203,7 @@ def _over(prepared: Prepared, limits: Limits, seconds: float) -> str:
         return f"stopped after {limits.seconds:g} seconds; --time-limit allows more"
     used = processes.memory(processes.of_run(prepared.process.pid), limits.memory * MEGABYTE)
     if used > limits.memory * MEGABYTE:
-        return f"stopped at {used // MEGABYTE} MB of memory: more than --memory-limit {limits.memory}"
+        return f"stopped at {terminal.number(used // MEGABYTE)} MB of memory: more than --memory-limit {limits.memory}"
     if _printed(prepared) > limits.output * MEGABYTE:
         return f"stopped because your code printed more than {limits.output} MB"
     if _written(prepared.folder) > limits.files * MEGABYTE:

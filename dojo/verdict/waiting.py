@@ -17,7 +17,7 @@ LOADED = (
     *("pydoc_data.topics", "safetensors"),
 )
 
-# pytest puts an empty input in the place of this one before it collects, so that tests find none.
+# pytest puts an empty input in place of this one before it collects, so that tests find none.
 INPUT = os.fdopen(os.dup(0), encoding="utf-8")
 
 

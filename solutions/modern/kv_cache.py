@@ -99,7 +99,8 @@ def generate_cached(
                    temperature, top_k, top_p and generator.
         once       The model reads each token once, in order: first the prompt, then the new tokens one by one. The last
                    new token is not read.
-        chunk      With chunk, the prompt is read in pieces of at most so many tokens, and the result is the same.
+        chunk      The prompt is read in one call or, with chunk, in pieces of so many tokens, of which the last may
+                   have fewer. The result is the same.
 
     Further clauses:
         end        Each row ends with its own first new eos_id, which is repeated until all rows have ended; then

@@ -22,7 +22,8 @@ class MoE(nn.Module):
                    2/3 * 3 + 1/3 * 6 = 4.
         weights    The outputs of the chosen experts are added up, each weighted by its softmax over all router scores,
                    divided by the sum of these over the chosen ones.
-        sparse     A token is read by its top_k experts and by no other.
+        sparse     A token is read by its top_k experts and by no other. Zeros may fill the input of an expert up to
+                   the number of tokens of the busiest one.
         idle       An expert that no token chooses adds nothing, and causes neither an error nor nan.
         gradients  The gradients of x, of the router and of the experts are those of this formula.
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from katas.finetuning.classification import accuracy, add_classification_head, classification_loss, last_token_logits
-from tests.laws import gradients_reach
+from tests import laws, probes
 from tests.support import clause, close, dealt, numbers, refuses, same
 
 VOCAB, WIDTH, CLASSES, BLOCKS = 11, 6, 3, 3
@@ -52,27 +52,14 @@ class Gpt(nn.Module):
 
 
 class Table(nn.Module):
-    """Logits by id, line by line. With a device, a parameter is there; the table itself is a plain tensor."""
+    """Logits by id, line by line, without a parameter."""
 
-    def __init__(self, *lines, device=None):
+    def __init__(self, *lines):
         super().__init__()
-        if device:
-            self.first = nn.Parameter(torch.zeros(1, device=device))
         self.table = torch.tensor(lines) if lines else numbers(VOCAB, CLASSES, seed="table")
 
     def forward(self, token_ids):
         return self.table[token_ids]
-
-
-class Sent(torch.Tensor):
-    """Ids that note the device they are sent to, and stay where they are."""
-
-    def to(self, *where, **more):
-        device = more.get("device", where[0] if where else None)
-        if not isinstance(device, str | torch.device):  # to another dtype
-            return super().to(*where, **more)
-        self.sent.append(torch.device(device).type)
-        return self.as_subclass(torch.Tensor)
 
 
 def ids(*shape, seed=0, below=VOCAB):
@@ -191,12 +178,11 @@ def probe(kata):
         last(model, 3, 4)
         return model.training_seen, model.training
 
-    def sent(which):
-        journeys = {"inputs": [], "labels": []}
-        inputs, labels = ids(2, 4).as_subclass(Sent), ids(2, below=3).as_subclass(Sent)
-        inputs.sent, labels.sent = journeys["inputs"], journeys["labels"]
-        kata.classification_loss(Table(device="meta"), inputs, labels)
-        return sorted(set(journeys[which]))
+    def left(which):
+        """Whether a loss comes where these, of all that it is given, are on another device than the model."""
+        model, (inputs, lengths, labels) = Gpt(CLASSES), case(3, 4)
+        beside = labels if which == "inputs" else inputs
+        return probes.meets(lambda: kata.classification_loss(model, inputs, labels, lengths), model, beside)
 
     def loss(with_lengths=True, rows=3):
         inputs, lengths, labels = case(rows, 4, seed=3)
@@ -230,8 +216,8 @@ def probe(kata):
         "gradients of the logits": lambda: slopes(lambda model: last(model, 3, 4)),
         "calls in training mode": lambda: calls(True),
         "calls in eval mode": lambda: calls(False),
-        "inputs are sent to": lambda: sent("inputs"),
-        "labels are sent to": lambda: sent("labels"),
+        "inputs elsewhere": lambda: left("inputs"),
+        "labels elsewhere": lambda: left("labels"),
         "a model without parameters": lambda: last(Table(), 3, 4),
         "lengths that do not fit": lambda: [
             refusal(lambda n=n: kata.last_token_logits(Gpt(CLASSES), ids(3, 4), torch.tensor([1, n, 2])), n)
@@ -349,7 +335,7 @@ def test_without_lengths_the_last_position_is_read(batch, tokens):
 @clause("gradients")
 def test_gradients_reach_the_parameters():
     model, (inputs, lengths, _) = Gpt(CLASSES), case(3, 4)
-    gradients_reach(last_token_logits(model, inputs, lengths), dict(model.named_parameters()))
+    laws.gradients_reach(last_token_logits(model, inputs, lengths), dict(model.named_parameters()))
 
 
 @clause("loss")
@@ -482,12 +468,8 @@ def test_the_model_is_called_once_in_its_mode(training):
 
 @clause("device")
 def test_inputs_and_labels_are_moved_to_the_device_of_the_model():
-    sent = {"inputs": [], "labels": []}
-    inputs, labels = ids(2, 3).as_subclass(Sent), ids(2, below=3).as_subclass(Sent)
-    inputs.sent, labels.sent = sent["inputs"], sent["labels"]
-    classification_loss(Table(device="meta"), inputs, labels)
-    for name, journey in sent.items():
-        assert set(journey) == {"meta"}, f"the model is on the device meta, and {name} went to {journey or 'no device'}"
+    model, (inputs, _, labels) = Gpt(CLASSES), case(3, 4)
+    laws.moves_what_it_is_given(lambda: classification_loss(model, inputs, labels), model, "inputs and labels")
 
 
 @clause("device")

@@ -194,7 +194,7 @@ CASES = {
         edits={"return x * self.weight": "return (x * self.weight).sum(1)"},
         told="""
             ones: A new gate changes nothing.
-              the result of Gate.forward is (2,) of torch.float32, expected (batch 2, width 3) of Float
+              the result of Gate.forward is (2,) of torch.float32, expected (batch 2, width 3) of floats
             next: dojo hint {name}
             """,
     ),
@@ -202,7 +202,7 @@ CASES = {
         edits={"return x * self.weight": "return (x * self.weight).long()"},
         told="""
             ones: A new gate changes nothing.
-              the result of Gate.forward is (2, 3) of torch.int64, expected (batch 2, width 3) of Float
+              the result of Gate.forward is (2, 3) of torch.int64, expected (batch 2, width 3) of floats
             next: dojo hint {name}
             """,
     ),
@@ -214,7 +214,7 @@ CASES = {
         }
         | {"            raise": "                raise"},
         told="""
-            katas/{kata}.py:25 `def forward` stands inside Gate.__init__; it belongs in the class
+            katas/{kata}.py:25 `def forward` is inside Gate.__init__; it belongs in the class
               Gate: check its indent
             next: dojo spec {name}
             """,
@@ -223,8 +223,8 @@ CASES = {
         edits={"    def forward": "def forward", MULTIPLY: "    return x * self.weight\n", "        if x": "    if x"}
         | {"            raise": "        raise"},
         told="""
-            katas/{kata}.py:25 `def forward` stands outside of any class; it belongs in the class
-              Gate: check its indent
+            katas/{kata}.py:25 `def forward` is outside of any class; it belongs in the class Gate:
+              check its indent
             next: dojo spec {name}
             """,
     ),

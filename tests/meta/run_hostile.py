@@ -37,7 +37,7 @@ def clone(tmp_path_factory):
 
 
 def put(toys, file):
-    """Put a file in the place of the kata, and take away what the one before has left."""
+    """Put a file in place of the kata, and take away what the one before has left."""
     folder = toys.path("katas/toys")
     shutil.rmtree(folder)
     folder.mkdir()

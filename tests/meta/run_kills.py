@@ -1,4 +1,4 @@
-"""dojo is killed three hundred times, in the middle of what it does: `tox -e kills`; with `-- -k round-0` fifty times.
+"""dojo is killed three hundred times, in the middle of what it does: `tox -e kills`; with `-- -k round-0` sixty times.
 
 After each kill the next command says where the learner stands; the learner's files are byte for byte what they were, or
 what the command was asked to make of them; and neither a process nor a temporary file is left.
@@ -34,6 +34,7 @@ SMALL = (
 CASES = {
     "test": (("test", "doubling"), 2.0, (OWN,)),
     "watch": (("watch",), 3.0, (OWN,)),
+    "hunt": (("hunt", "doubling"), 4.0, (OWN,)),
     "reset": (("reset", "doubling", "--yes"), 0.6, (OWN, stub_of(DOUBLING))),
     "update": (("update",), 1.5, (OWN, UPDATED)),
     "train": (("train", "--text", "own.txt", "--solutions", *SMALL), 14.0, (OWN,)),
@@ -59,6 +60,7 @@ def made(tmp_path_factory):
     learner = Scratch.at(upstream.root.with_name("learner"))
     git(upstream.root, "clone", "-q", str(upstream.root), str(learner.root))
     learner.write(KATA, OWN)
+    assert learner.run("dojo", "test", "doubling").returncode == 0
     learner.write("own.txt", "a bee sat on the sea.\n" * 400)
     upstream.write("solutions/toys/doubling.py", FRESH)
     upstream.write(KATA, stub_of(FRESH))

@@ -20,16 +20,16 @@ def project(x: Float[Tensor, "batch tokens d_in"], width: int = 1) -> Float[Tens
             (torch.zeros(2, 3), 1),
             "the argument x of project",
             "(2, 3) of torch.float32",
-            "(batch, tokens, d_in) of Float",
+            "(batch, tokens, d_in) of floats",
         ),
         (
             (torch.zeros(2, 3, 4), 2),
             "the result of project",
             "(2, 3, 4) of torch.float32",
-            "(batch 2, tokens 3) of Float",
+            "(batch 2, tokens 3) of floats",
         ),
-        ((torch.zeros(2, 3, 4), 4), "the result of project", "(2, 3) of torch.int64", "(batch 2, tokens 3) of Float"),
-        ((torch.zeros(2, 3, 4), 3), "the result of project", "None", "(batch 2, tokens 3) of Float"),
+        ((torch.zeros(2, 3, 4), 4), "the result of project", "(2, 3) of torch.int64", "(batch 2, tokens 3) of floats"),
+        ((torch.zeros(2, 3, 4), 3), "the result of project", "None", "(batch 2, tokens 3) of floats"),
         ((torch.zeros(2, 3, 4), "1"), "the argument width of project", "str '1'", "int"),
     ],
 )
@@ -44,7 +44,7 @@ def test_an_axis_has_one_size_in_a_call():
     def add(x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         return x
 
-    with pytest.raises(Mismatch, match=r"argument y of .*add is \(3,\) of torch.float32, expected \(n 2\) of Float"):
+    with pytest.raises(Mismatch, match=r"argument y of .*add is \(3,\) of torch.float32, expected \(n 2\) of floats"):
         add(torch.zeros(2), torch.zeros(3))
     add(torch.zeros(3), torch.zeros(3))
 
@@ -58,9 +58,9 @@ def test_any_number_of_axes_is_told_by_their_sizes():
     def split(x: Float[Tensor, "*axes width"]) -> Float[Tensor, "*axes heads width"]:
         return x
 
-    with pytest.raises(Mismatch, match=r"is \(2,\) of torch.float32, expected \(2, 3\) of Float"):
+    with pytest.raises(Mismatch, match=r"is \(2,\) of torch.float32, expected \(2, 3\) of floats"):
         lost(torch.zeros(2, 3))
-    with pytest.raises(Mismatch, match=r"is \(2, 3\) of .*, expected \(\*axes \(2,\), heads, width 3\) of Float"):
+    with pytest.raises(Mismatch, match=r"is \(2, 3\) of .*, expected \(\*axes \(2,\), heads, width 3\) of floats"):
         split(torch.zeros(2, 3))
 
 
@@ -101,7 +101,7 @@ def test_integers_are_no_floats():
     def f(x: Int[Tensor, " n"]) -> int:
         return 0
 
-    with pytest.raises(Mismatch, match=r"\(2,\) of torch.float32, expected \(n\) of Int"):
+    with pytest.raises(Mismatch, match=r"\(2,\) of torch.float32, expected \(n\) of integers"):
         f(torch.zeros(2))
 
 

@@ -60,7 +60,7 @@ def test_a_slow_test_runs_only_for_the_mistakes_of_its_clause(doubling):
     ("mistakes", "said"),
     [
         (TRIPLED + ODD.replace("number + number + 1", "number * 2"), "odd does not fail even; it fails nothing"),
-        (TRIPLED + ODD.replace('return number + number"', 'return 2 * number"'), "'return 2 * number' stands 0 times"),
+        (TRIPLED + ODD.replace('return number + number"', 'return 2 * number"'), "'return 2 * number' occurs 0 times"),
         (TRIPLED + ODD.replace("+ 1", "+ ("), "'(' was never closed"),
         (TRIPLED + ODD.replace('"even"', '"odd"'), "odd breaks 'odd', which is no clause"),
         (TRIPLED + ODD + ODD.replace("one is", "a one is"), "two mistakes have the same name"),

@@ -150,7 +150,7 @@ def test_batches_come_on_the_device_of_the_model():
 def test_a_sample_is_the_same_and_the_training_does_not_notice(prompt):
     model = Noisy().train()
     model.dropout.eval()
-    speaker = Speaker(model, Bytes(), {"context_length": 8})
+    speaker = Speaker(model, Bytes(), {"context_length": 8, "vocab_size": 258})
     samples, drawn = [], []
     for seed in (1, 2):
         torch.manual_seed(seed)

@@ -114,7 +114,7 @@ def cut(path):
 
 
 def another(make):
-    """Something else in the place of a file."""
+    """Something else in place of a file."""
 
     def put(path):
         content = path.read_bytes()
@@ -193,6 +193,8 @@ RUN_JSON = {
     "held_out is 0": setting("settings", held_out=0.0),
     "seed is too large": setting("settings", seed=2**70),
     "of a later version": setting("settings", rotary=True),
+    "of an unknown model": setting("settings", model="mamba"),
+    "model is a list": setting("settings", model=["modern"]),
     "vocab_size is text": setting("config", vocab_size="many"),
     "vocab_size is negative": setting("config", vocab_size=-5),
     "vocab_size is another": setting("config", vocab_size=300),
@@ -411,6 +413,16 @@ def test_of_two_runs_the_one_that_can_be_read_is_taken(folder):
     assert runs.latest().name == "story"
     with pytest.raises(DojoError, match=r"story-2/run\.json is damaged"):
         runs.latest("story-2")
+
+
+def test_the_way_on_names_a_run_that_is_not_the_last(folder):
+    (folder / "story" / "checkpoint.safetensors").unlink()
+    os.utime(folder / "story", (1, 1))
+    shutil.copytree(folder / "story", folder / "story-2")
+    os.utime(folder / "story-2", (2, 2))
+    assert runs.Run("story-2").again == "dojo train --resume"
+    with pytest.raises(DojoError, match="story has no checkpoint: `dojo train --resume --name story` continues it"):
+        speak("story")
 
 
 def test_a_run_without_a_checkpoint_begins_again(folder):

@@ -141,6 +141,9 @@ def test_edited_tests_are_noticed(toys, monkeypatch):
     (finding,) = doctor.git()
     assert finding.seen == "edited since the last commit: solutions/toys/doubling.py, tests/toys/test_doubling.py"
     assert finding.fix.startswith("git -C ")
+    killed = subprocess.CompletedProcess([], -9, "", "\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: killed)
+    assert [finding.seen for finding in doctor.git()] == ["git says: nothing, and ends with code -9"]
 
 
 def test_a_folder_that_cannot_be_written_is_wrong(toys, monkeypatch):

@@ -126,6 +126,7 @@ def test_bar_and_next_kata_are_on_every_screen(columns, lines):
         assert len(shown) < lines, f"{done} green: no room for the prompt"
         assert max(map(len, shown)) < columns
         assert f"{done} of {len(katas())} green" in shown[0]
+        assert ("█" in shown[0]) == (done > 0)
         if upcoming:
             assert any(short(upcoming.kata) in line.split() and "○" in line for line in shown)
             assert any(line.startswith("next: dojo ") for line in shown)

@@ -113,7 +113,7 @@ def test_the_learners_own_code_is_what_runs(solved):
 
 
 def test_fused_attention_computes_where_the_own_gives_the_same(solved):
-    """The checkpoint has the weights of the own attention, under its names."""
+    """The checkpoint has the weights of the learner's attention, under its names."""
     told = " ".join(train(solved, *TINY).split())
     assert "not PyTorch's fused kernel: on a CPU it is no faster with dropout" in told
     told = " ".join(train(solved, *TINY, "--drop-rate", "0").split())

@@ -133,6 +133,7 @@ def test_control_characters_of_another_file_do_not_reach_the_terminal(toys, tmp_
     toys.write("katas/toys/doubling.py", OWN)
     other = tmp_path / "doubling.py"
     other.write_text(DOUBLING + "# \x1b[2J\x07\nprint('\x1b[2J')\nraise ValueError('\x1b[2J')\n", encoding="utf-8")
-    for width in ("60", "120"):
+    for width in ("60", "80"):
         ended = toys.run("dojo", "diff", "doubling", "--with", str(other), "--yes", COLUMNS=width)
+        assert ("columns show both side by side." in ended.stdout) == (width == "60")
         assert not {"\x1b", "\x07"} & {*ended.stdout, *ended.stderr}

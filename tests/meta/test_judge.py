@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -56,6 +57,36 @@ def test_in_bubblewrap_nothing_of_the_outside_can_be_written_or_reached(tmp_path
     assert os.path.expanduser("~") not in seen
     assert not {"/", "/home", "/root", "/etc", "/run", "/var"} & set(seen)
     assert judge.LIMITS[0] == "prlimit"
+
+
+def test_a_folder_without_katas_or_with_a_link_to_others_is_told(tmp_path, folder, monkeypatch, capsys):
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "katas").symlink_to(folder / "katas")
+    for place in (tmp_path / "nowhere", tmp_path / "linked"):
+        monkeypatch.setattr("sys.argv", ["judge.py", str(place), "--with", "bwrap"])
+        monkeypatch.setattr(shutil, "which", str)
+        with pytest.raises(SystemExit):
+            judge.main()
+        assert f"{place} has no folder katas/" in capsys.readouterr().err
+
+
+WRITES = """
+import os
+for place in ("/", "/dev", "/etc", "/usr", "/repository", "/tmp", "/dev/shm"):
+    try:
+        open(os.path.join(place, "new"), "w").close()
+        print(place)
+    except OSError:
+        pass
+"""
+
+
+def test_in_bubblewrap_only_what_has_a_limit_can_be_written(tmp_path):
+    tried = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
+    if shutil.which("bwrap") is None or subprocess.run(tried, capture_output=True).returncode:
+        pytest.skip("bubblewrap is not installed, or may not make a sandbox here")
+    words = [*judge.bubblewrap(tmp_path, 300), *judge.LIMITS, sys.executable, "-c", WRITES]
+    assert subprocess.run(words, capture_output=True, text=True, timeout=60).stdout.split() == ["/tmp", "/dev/shm"]
 
 
 def test_in_podman_all_that_is_mounted_is_read_only(tmp_path, monkeypatch):

@@ -361,7 +361,7 @@ def test_the_table_fits_a_terminal_of_100_columns(device):
     assert max(map(len, lines)) <= 100
     text = "\n".join(lines)
     assert "not right, so not timed:\n  inverted, 128 tokens: the output is off by 1 of its largest number" in text
-    assert "left out:\n  loop, 1024 tokens: measured up to 512 tokens" in text
+    assert "left out:\n  loop, 1 024 tokens: measured up to 512 tokens" in text
     assert "    2.0" in lines[4], "the growth of the first variant"
 
 

@@ -141,7 +141,7 @@ def test_what_is_withdrawn_goes_only_where_it_is_not_written():
     written = MINE[: MINE.rindex("raise")] + "return self.side ** 3\n"
     result = merged(written, OLD, new)
     assert "return self.side ** 3" in result.text
-    assert result.notes == ["Box.volume is no longer asked for; yours stays"]
+    assert result.notes == ["the release no longer has Box.volume; yours stays"]
 
 
 def test_a_new_signature_comes_unless_the_learner_has_one_of_their_own():

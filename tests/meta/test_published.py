@@ -7,11 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dojo import ROOT
 from dojo.catalog import specification
 from dojo.errors import DojoError
 from dojo.published import chat, configuration
 from dojo.published.model import Published
-from dojo.published.tokenizer import GPT2, OfKata, vocabulary
+from dojo.published.tokenizer import GPT2, Misfit, OfKata, vocabulary
 from dojo.serving.finder import forget, served
 from tests.meta import published
 
@@ -107,6 +108,16 @@ def test_the_kata_splits_by_the_pattern_of_the_tokenizer():
     made_of = vocabulary(alone)
     assert made_of.pattern == GPT2
     assert OfKata(made_of).encode("(a 12") == [ord("("), ord("a"), 32, 261]
+
+
+def test_a_kata_that_has_written_the_pattern_out_does_not_fit(tmp_path):
+    own = (ROOT / "solutions" / "text" / "bpe_tokenizer.py").read_text(encoding="utf-8")
+    file = tmp_path / "own.py"
+    file.write_text(own.replace("(SPLIT_PATTERN", "(WRITTEN_OUT") + f"\nWRITTEN_OUT = {GPT2!r}\n", encoding="utf-8")
+    with served({"*": "solutions", "text/bpe_tokenizer": f"file:{file}"}):
+        with pytest.raises(Misfit, match="in your bpe_tokenizer"):
+            OfKata(vocabulary(published.tokenizer()))
+        forget()
 
 
 @pytest.mark.parametrize("installed", [True, False])

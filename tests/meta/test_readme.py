@@ -33,7 +33,9 @@ def test_the_verdict_in_the_picture_is_the_one_that_dojo_prints(scratch):
 
 def test_the_short_route_takes_as_long_as_the_readme_says():
     route = sum(kata.minutes for kata in katas() if kata.route)
-    assert f"{len([kata for kata in katas() if kata.route])} katas, about {round(route / 60)} hours" in README.lower()
+    told = f"{len([kata for kata in katas() if kata.route])} katas, about {round(route / 60)} hours"
+    assert told in README.lower()
+    assert told in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     assert f"about {round(sum(kata.minutes for kata in katas()) / 60)} hours" in README
 
 

@@ -1,4 +1,4 @@
-"""The reference trainer on a whole book of real text: the language reference that lies inside every Python."""
+"""The reference trainer on a whole book of real text: the language reference that comes with every Python."""
 
 import os
 import subprocess

@@ -66,7 +66,7 @@ def changed(value: object) -> Iterator[object]:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A store of one's own."""
+    """A store for each test."""
     monkeypatch.setattr(store, "FOLDER", tmp_path / ".dojo")
     monkeypatch.setattr(journal, "PLACE", tmp_path / ".dojo" / "update.json")
     monkeypatch.setattr("dojo.train.runs.RUNS", tmp_path / ".dojo" / "runs")

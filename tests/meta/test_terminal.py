@@ -29,11 +29,13 @@ def test_a_command_and_its_style_survive_the_wrapping(width):
         "not started: katas/foundations/softmax.py has no code yet.   ",
         ("next: ", "bold"),
         ("dojo spec softmax", "cyan"),
+        " 10 000 times",
     ]
     lines = terminal.flowed(parts, width)
     assert " ".join(plain(lines)).split() == "".join(plain([parts])).split()
     assert max(map(len, plain(lines))) <= max(width, len("katas/foundations/softmax.py"))
     assert ("dojo spec softmax", "cyan") in [part for line in lines for part in line]
+    assert any("10 000" in line for line in plain(lines))
 
 
 def test_a_number_is_written_as_on_the_pages():

@@ -1,13 +1,17 @@
 """The texts that the course works on."""
 
 import hashlib
+import os
 import re
 import sys
+import warnings
+from xml.etree import ElementTree
 
 import pytest
 
 from dojo import ROOT
 from dojo.datasets import messages, texts
+from dojo.train import curve
 from tests import support
 
 
@@ -83,3 +87,12 @@ def test_bytes_that_are_not_utf_8_are_refused_by_offset(tmp_path, content, byte,
 def test_a_file_that_cannot_be_read_is_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
         texts.read(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("name", ["蜜海", os.fsdecode(b"caf\xe9"), "$\\frac{$ \x1b[31m"])
+def test_a_text_of_any_name_has_a_curve(tmp_path, name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = curve.draw({"losses": [2.0], "steps": [1], "val_losses": [2.0]}, name, "token")
+        curve.write(tmp_path / "curve.svg", figure)
+    ElementTree.parse(tmp_path / "curve.svg")

@@ -49,7 +49,7 @@ def test_all_passed_and_recorded_is_green():
             0,
             True,
             "red",
-            "skipped for no reason that the tests know: test_two",
+            "skipped for a reason that the tests do not know: test_two",
         ),
         ([ended_test(name, "skipped", "no GPU") for name in EXPECTED], 0, True, "red", "every test was skipped"),
         (BOTH, -11, True, "none", "the run crashed: it was ended by SIGSEGV"),

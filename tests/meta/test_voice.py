@@ -40,6 +40,11 @@ WORDS = [
     (r"\bbefalls?\b", "happens to", "what befalls a learner"),
     (r"\bof NVIDIA's\b", "on CUDA", "on a GPU of NVIDIA's"),
     (r"\bbring(s|ing)? the bodies\b", "copy the code", "bring the bodies of another copy"),
+    (r"\b(in|on) the mean\b(?! (of|loss|square)\b)", "on average", "off by 2 % on the mean"),
+    (r"\bone's own\b", "your own, each learner's own", "a text that one's own model writes"),
+    (r"\ban own\b", "of its own, the learner's", "an own piece that takes long"),
+    (r"\bhangs? together\b", "fit together", "how the katas hang together"),
+    (r"\blies? inside\b", "is in, comes with", "the text that lies inside every Python"),
     (r"(?<!soon\s)\bas (it|they) (stands?|stood)\b", "as it is, unchanged", "the text as it stands"),
     (r"\bwherever (it|they) (stands?|stood)\b", "wherever it occurs", "a word wherever it stands"),
 ]
@@ -52,6 +57,10 @@ HARMLESS = [
     "The reference stands in for it, and two axes may stand before the last.",
 ]
 PATTERNS = [(re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE), say) for pattern, say, _ in WORDS]
+
+# Of a page, what is code, a link or a tag; and numbers from 1000 on that are neither years nor written like 10 000.
+NO_PROSE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<[^>]*>", re.DOTALL)
+CRAMPED = re.compile(r"(?<![\w.,])(?!(?:1[6-9]|20)\d\d\b)\d{1,3}(?:,?\d{3})+\b")
 
 Text = tuple[int, int, str]  # its first line, its last line, what it says
 
@@ -101,3 +110,26 @@ def test_a_word_is_found(pattern, say, sentence):
 @pytest.mark.parametrize("sentence", HARMLESS)
 def test_other_uses_are_not_found(sentence):
     assert found(1, 9, sentence) == []
+
+
+def test_a_number_is_written_with_spaces_on_pages():
+    for path in pages():
+        prose = NO_PROSE.sub(" ", path.read_text(encoding="utf-8"))
+        assert CRAMPED.findall(prose) == [], path
+
+
+def test_a_number_is_written_with_spaces_on_screens_and_figures():
+    """By dojo.system.terminal.number, the one place that knows how."""
+    sources = [*(ROOT / "dojo").rglob("*.py"), *(ROOT / "docs" / "figures").rglob("*.py")]
+    commas = {path.name for path in sources if re.search(r":,[.}]", path.read_text(encoding="utf-8"))}
+    assert commas == {"terminal.py"}
+
+
+@pytest.mark.parametrize("number", ["1000", "10,000", "50257", "1,234,567"])
+def test_a_cramped_number_is_found(number):
+    assert CRAMPED.search(f"It has {number} of them.")[0] == number
+
+
+@pytest.mark.parametrize("text", ["10 000", "in 2019", "999", "0.044715", "1 234 567", "float16", "3.14159, 2"])
+def test_other_numbers_are_not_cramped(text):
+    assert not CRAMPED.search(text)

@@ -43,8 +43,8 @@ class Itself(GroupedQueryAttention):
 
 
 def made(kata_class=GroupedQueryAttention, heads=6, kv_heads=2, **how):
-    """A module for 8 tokens of 5 features, with heads of 4 features and an output of 18."""
-    return dealt(kata_class(5, 18, 8, heads, kv_heads, **{"head_dim": 4} | how))
+    """A module for 8 tokens of 12 features, with heads of 4 features and an output of 18."""
+    return dealt(kata_class(12, 18, 8, heads, kv_heads, **{"head_dim": 4} | how))
 
 
 def in_chunks(attention, x, cuts, cache=None):
@@ -105,7 +105,7 @@ def cases(draw):
 
 def probe(kata):
     """Small cases on which the known mistakes differ: no two sizes are equal, and no weight is zero."""
-    x = numbers(2, 6, 5)
+    x = numbers(2, 6, 12)
 
     def of(**how):
         return made(kata.GroupedQueryAttention, **how)
@@ -173,7 +173,7 @@ def probe(kata):
     def far():
         """Whether the key of position 499 in bfloat16 is rotated by an angle that is near the right one."""
         angles, one = torch.arange(500.0)[:, None].expand(-1, 2), x[:, :1].bfloat16()
-        attention, memory = dealt(kata.GroupedQueryAttention(5, 18, 500, 6, 2, 4, angles=angles)).bfloat16(), Memory()
+        attention, memory = dealt(kata.GroupedQueryAttention(12, 18, 500, 6, 2, 4, angles=angles)).bfloat16(), Memory()
         memory.append(*torch.zeros(2, 2, 2, 499, 4).bfloat16())
         attention(one, cache=memory)
         plain = projected(attention, 6, 2, one)[1]
@@ -195,9 +195,9 @@ def probe(kata):
         for before, tokens in ((0, 8), (0, 9), (3, 5), (4, 5)):
             memory = Memory()
             if before:
-                of()(numbers(1, before, 5), cache=memory)
+                of()(numbers(1, before, 12), cache=memory)
             found.append(
-                str(tried(lambda n=tokens, m=memory: len(of()(numbers(1, n, 5), cache=m if m.given else None))))
+                str(tried(lambda n=tokens, m=memory: len(of()(numbers(1, n, 12), cache=m if m.given else None))))
             )
         return found
 
@@ -314,7 +314,7 @@ def test_agrees_with_torch(case):
 
 @clause("gradients")
 def test_gradients_are_those_of_torch():
-    attention, x = made(heads=3, kv_heads=1, qkv_bias=True), numbers(2, 6, 5).requires_grad_()
+    attention, x = made(heads=3, kv_heads=1, qkv_bias=True), numbers(2, 6, 12).requires_grad_()
     leaves = {"the input": x, **parameters(attention)}
     laws.gradients_agree(attention(x), of_torch(attention, 3, 1, x), leaves, "PyTorch's grouped attention")
 
@@ -322,7 +322,7 @@ def test_gradients_are_those_of_torch():
 @clause("rotation")
 @pytest.mark.parametrize(("heads", "kv_heads"), [(2, 2), (3, 1)])
 def test_queries_and_keys_are_rotated_by_their_positions(heads, kv_heads):
-    attention, x = made(heads=heads, kv_heads=kv_heads, angles=ANGLES), numbers(2, 6, 5)
+    attention, x = made(heads=heads, kv_heads=kv_heads, angles=ANGLES), numbers(2, 6, 12)
     because = (
         "attention with queries and keys that are rotated by angles, and values that are not, gives another number"
     )
@@ -340,7 +340,7 @@ def test_there_is_a_norm_of_the_width_of_a_head():
 @clause("qk-norm")
 @pytest.mark.parametrize("angles", [None, ANGLES], ids=["not rotated", "rotated"])
 def test_queries_and_keys_are_normalized_before_the_rotation(angles):
-    attention, x = made(heads=3, kv_heads=1, qk_norm=True, angles=angles), numbers(2, 6, 5)
+    attention, x = made(heads=3, kv_heads=1, qk_norm=True, angles=angles), numbers(2, 6, 12)
     then = "" if angles is None else " and then rotated"
     because = (
         f"attention with queries and keys that are normalized by query_norm and key_norm{then} gives another number"
@@ -350,25 +350,25 @@ def test_queries_and_keys_are_normalized_before_the_rotation(angles):
 
 @clause("cache")
 def test_a_text_in_chunks_gives_the_output_of_the_whole_text():
-    attention, x = made(), numbers(2, 5, 5)
+    attention, x = made(), numbers(2, 4, 12)
     whole = attention(x)
-    for cuts in every_way_to_cut(5):
+    for cuts in every_way_to_cut(4):
         because = (
-            f"5 tokens were read in chunks of {cuts} with a cache; all at once, without one, they give another number"
+            f"4 tokens were read in chunks of {cuts} with a cache; all at once, without one, they give another number"
         )
         close(in_chunks(attention, x, cuts), whole, because)
-    alone = attention(x[:, 3:])
-    assert not torch.equal(whole[:, 3:], alone), "tokens 3 and 4 have the same output with and without the ones before"
+    alone = attention(x[:, 2:])
+    assert not torch.equal(whole[:, 2:], alone), "tokens 2 and 3 have the same output with and without the ones before"
 
 
 @clause("cache")
 def test_positions_go_on_from_chunk_to_chunk():
-    attention, x = made(angles=ANGLES), numbers(2, 5, 5)
+    attention, x = made(angles=ANGLES), numbers(2, 4, 12)
     whole = attention(x)
     assert not torch.equal(whole, made()(x)), "with angles the output is the same as without"
-    for cuts in every_way_to_cut(5):
+    for cuts in every_way_to_cut(4):
         because = (
-            f"5 tokens were read in chunks of {cuts} with a cache and angles; all at once they give another number: "
+            f"4 tokens were read in chunks of {cuts} with a cache and angles; all at once they give another number: "
             "a chunk begins at position cache.length, as it was before append"
         )
         close(in_chunks(attention, x, cuts), whole, because)
@@ -377,7 +377,7 @@ def test_positions_go_on_from_chunk_to_chunk():
 @clause("stored")
 def test_the_cache_gets_few_heads_once():
     memory = Memory()
-    in_chunks(made(), numbers(2, 5, 5), [3, 2], memory)
+    in_chunks(made(), numbers(2, 5, 12), [3, 2], memory)
     shapes = [(tuple(keys.shape), tuple(values.shape)) for keys, values in memory.given]
     because = "keys and values that append got for chunks of 3 and 2 tokens, with 2 key-value heads of 4 features"
     same(shapes, [((2, 2, 3, 4), (2, 2, 3, 4)), ((2, 2, 2, 4), (2, 2, 2, 4))], because)
@@ -385,7 +385,7 @@ def test_the_cache_gets_few_heads_once():
 
 @clause("stored")
 def test_the_cache_gets_rotated_keys_and_values_that_are_not():
-    attention, x, memory = made(angles=ANGLES), numbers(2, 5, 5), Memory()
+    attention, x, memory = made(angles=ANGLES), numbers(2, 5, 12), Memory()
     attention(x, cache=memory)
     _, keys, values = projected(attention, 6, 2, x, angles=ANGLES)
     close(memory.given[0][0], keys, "the keys that append got should be rotated, so that nobody rotates them again")
@@ -401,7 +401,7 @@ def test_a_query_sees_its_own_position_and_earlier_ones():
 
 @clause("visible")
 def test_a_subclass_decides_what_is_seen():
-    attention, x = made(Itself, heads=2), numbers(2, 5, 5)
+    attention, x = made(Itself, heads=2), numbers(2, 5, 12)
     values = projected(attention, 2, 2, x)[2].transpose(1, 2).flatten(2)
     expected = linear(values, parameters(attention)["out_proj.weight"])
     because = (
@@ -413,7 +413,7 @@ def test_a_subclass_decides_what_is_seen():
 @clause("visible")
 def test_visible_gets_the_positions_in_the_whole_text():
     attention, memory = made(Itself), Memory()
-    in_chunks(attention, numbers(2, 5, 5), [3, 2], memory)
+    in_chunks(attention, numbers(2, 5, 12), [3, 2], memory)
     because = "the positions of queries and keys that visible got for 2 tokens after 3 in the cache"
     same(attention.seen, ([3, 4], [0, 1, 2, 3, 4]), because)
 
@@ -435,28 +435,28 @@ def test_a_width_that_cannot_be_shared_out_is_refused():
 @clause("too-long")
 def test_too_many_tokens_are_refused():
     with refuses(ValueError, 9, 8):
-        made()(numbers(1, 9, 5))
+        made()(numbers(1, 9, 12))
 
 
 @clause("too-long")
 def test_too_many_tokens_with_those_in_the_cache_are_refused():
     attention, memory = made(), Memory()
-    attention(numbers(1, 5, 5), cache=memory)
+    attention(numbers(1, 5, 12), cache=memory)
     with refuses(ValueError, 9, 8):
-        attention(numbers(1, 4, 5), cache=memory)
+        attention(numbers(1, 4, 12), cache=memory)
 
 
 @clause("dtype")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=lambda dtype: str(dtype)[6:])
 def test_the_dtype_is_kept(dtype):
-    attention, x = made(heads=3, kv_heads=1, qkv_bias=True).to(dtype), numbers(2, 6, 5, dtype=dtype)
+    attention, x = made(heads=3, kv_heads=1, qkv_bias=True).to(dtype), numbers(2, 6, 12, dtype=dtype)
     laws.keeps_dtype(attention, x, of_torch(copy.deepcopy(attention).double(), 3, 1, x.double()))
 
 
 @clause("angles")
 def test_a_far_position_keeps_its_angle_in_bfloat16():
-    angles, x, memory = torch.arange(500.0)[:, None].expand(-1, 2), numbers(2, 1, 5).bfloat16(), Memory()
-    attention = dealt(GroupedQueryAttention(5, 18, 500, 6, 2, head_dim=4, angles=angles)).bfloat16()
+    angles, x, memory = torch.arange(500.0)[:, None].expand(-1, 2), numbers(2, 1, 12).bfloat16(), Memory()
+    attention = dealt(GroupedQueryAttention(12, 18, 500, 6, 2, head_dim=4, angles=angles)).bfloat16()
     memory.append(*torch.zeros(2, 2, 2, 499, 4).bfloat16())
     attention(x, cache=memory)
     expected = rotated(projected(attention, 6, 2, x)[1], angles[499:])
@@ -467,7 +467,7 @@ def test_a_far_position_keeps_its_angle_in_bfloat16():
 @clause("device")
 @pytest.mark.parametrize("angles", [None, ANGLES], ids=["without angles", "with angles"])
 def test_it_works_where_it_is_moved(angles):
-    laws.works_where_it_is_moved(made(angles=angles), numbers(1, 4, 5))
+    laws.works_where_it_is_moved(made(angles=angles), numbers(1, 4, 12))
 
 
 @clause("state-dict")

@@ -287,15 +287,15 @@ def test_after_a_reset_another_text_can_be_read():
 @clause("fresh")
 def test_each_call_begins_with_an_empty_cache():
     model = Tiny()
-    for text in (1, 2, 3):
+    for text in (1, 2):
         before = len(model.held)
-        cached(prompts(2, 5, seed=text), 4, model)
+        cached(prompts(2, 5, seed=text), 2, model)
         held = model.held[before]
-        assert held == 0, f"text {text} of three: before the model reads anything, its cache holds {held} tokens"
+        assert held == 0, f"text {text} of two: before the model reads anything, its cache holds {held} tokens"
 
 
 @clause("same-text")
-@pytest.mark.parametrize(("texts", "tokens", "new"), [(1, 1, 3), (2, 3, 1), (3, 6, 6), (2, 5, 0)])
+@pytest.mark.parametrize(("texts", "tokens", "new"), [(1, 1, 3), (2, 3, 1), (3, 4, 4), (2, 5, 0)])
 def test_the_greedy_text_is_the_one_without_a_cache(texts, tokens, new):
     prompt = prompts(texts, tokens, seed=new)
     because = f"{new} new tokens after {tokens}, greedily: generate, which has no cache, gives another text"
@@ -305,12 +305,12 @@ def test_the_greedy_text_is_the_one_without_a_cache(texts, tokens, new):
 @clause("same-text")
 @pytest.mark.parametrize(
     "how",
-    [{"temperature": 1.0}, {"temperature": 3.0}, {"temperature": 3.0, "top_k": 2}, {"temperature": 3.0, "top_p": 0.6}],
-    ids=["temperature 1", "temperature 3", "top_k", "top_p"],
+    [{"temperature": 3.0}, {"temperature": 3.0, "top_k": 2}, {"temperature": 3.0, "top_p": 0.6}],
+    ids=["temperature", "top_k", "top_p"],
 )
 def test_a_sampled_text_is_the_one_without_a_cache(how):
     prompt = prompts(20, 5)
-    seen, expected = (call(prompt, 5, generator=torch.Generator().manual_seed(5), **how) for call in (cached, uncached))
+    seen, expected = (call(prompt, 3, generator=torch.Generator().manual_seed(5), **how) for call in (cached, uncached))
     close(seen, expected, f"with {how} and a generator of the same seed, generate without a cache gives other texts")
 
 
@@ -327,13 +327,13 @@ def test_each_token_is_read_once():
 
 
 @clause("chunk")
-@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, 6, 20])
+@pytest.mark.parametrize("chunk", [1, 4, None, 20])
 def test_a_prompt_in_chunks_gives_the_same_text(chunk):
     model, prompt = Tiny(), prompts(2, 6)
     seen = cached(prompt, 4, model, chunk=chunk)
     close(seen, uncached(prompt, 4), f"a prompt of 6 tokens was read with chunk={chunk}, and the text is another one")
     sizes = [len(call[0]) for call in model.calls[:-3]]
-    expected = [min(chunk, 6 - start) for start in range(0, 6, chunk)]
+    expected = [6] if chunk is None else [min(chunk, 6 - start) for start in range(0, 6, chunk)]
     same(sizes, expected, f"the tokens of each call for a prompt of 6 tokens with chunk={chunk}")
 
 
@@ -361,8 +361,7 @@ def test_the_dtype_of_what_is_appended_is_kept(dtype):
 @pytest.mark.parametrize("texts", [1, 3])
 def test_each_row_ends_with_its_first_new_eos_id(texts):
     prompt = prompts(texts, 5)
-    for place in range(4):
-        eos_id = int(uncached(prompt, 6)[0, 5 + place])
+    for eos_id in uncached(prompt, 4)[0, 5:].tolist():
         expected, model = uncached(prompt, 6, eos_id=eos_id), Tiny()
         close(cached(prompt, 6, model, eos_id=eos_id), expected, f"eos_id={eos_id}: generate gives another text")
         new = expected.shape[1] - 5

@@ -63,16 +63,20 @@ def positive(*shape):
 
 
 def rows_read(moe, x):
-    """How many tokens each expert reads in a call; what goes around the modules is not seen."""
-    read = [0] * len(moe.experts)
+    """How many tokens, and how many rows, each expert reads in a call; a row of zeros is no token, but fills up.
+
+    What goes around the modules is not seen.
+    """
+    tokens, rows = [0] * len(moe.experts), [0] * len(moe.experts)
     for number, expert in enumerate(moe.experts):
 
         def note(module, args, number=number):
-            read[number] += args[0].numel() // args[0].shape[-1]
+            tokens[number] += int(args[0].any(dim=-1).sum())
+            rows[number] += args[0].numel() // args[0].shape[-1]
 
         expert.gate_proj.register_forward_pre_hook(note)
     moe(x)
-    return read
+    return tokens, rows
 
 
 def probe(kata):
@@ -111,6 +115,10 @@ def probe(kata):
         loss = kata.load_balancing_loss(leaf, 2)
         return torch.autograd.grad(loss, leaf)[0] if loss.requires_grad else "none"
 
+    def reads_too_much():
+        tokens, rows = rows_read(made(), x)
+        return max(0, sum(tokens) - 24), sum(rows) > 5 * max(tokens)
+
     def idle():
         return tried(lambda: bool(one_for_all(kata.MoE)(positive(2, 3, 4)).isfinite().all()))
 
@@ -130,7 +138,7 @@ def probe(kata):
         "top 2": lambda: made()(x),
         "all": lambda: made(top_k=5)(x),
         "example": lambda: constant_experts(kata.MoE)(torch.ones(1, 1, 1)),
-        "rows read": lambda: rows_read(made(), x),
+        "reads too much": reads_too_much,
         "idle": idle,
         "gradient of the router": lambda: gradient("router.weight"),
         "gradient of an expert": lambda: gradient("experts.0.down_proj.weight"),
@@ -182,9 +190,11 @@ def test_the_output_is_the_weighted_sum_of_the_chosen_experts(data):
 @clause("sparse")
 def test_each_token_is_read_by_top_k_experts():
     moe, x = deal(MoE(4, 3, 5, 2)), numbers(2, 6, 4)
-    read = rows_read(moe, x)
-    because = f"12 tokens, each for 2 of 5 experts, are 24 readings; the experts read {read} tokens"
-    assert sum(read) <= 24, because
+    tokens, rows = rows_read(moe, x)
+    because = f"12 tokens, each for 2 of 5 experts, are 24 readings; the experts read {tokens} tokens"
+    assert sum(tokens) <= 24, because
+    because = f"zeros may fill each input up to {max(tokens)} rows; the experts read {tokens} tokens in {rows} rows"
+    assert sum(rows) <= 5 * max(tokens), because
 
 
 @clause("idle")

@@ -27,13 +27,13 @@ class Memory:
 
 
 def made(window, kata_class=SlidingWindowAttention, **how):
-    """A module for 8 tokens of 5 features, with 6 heads of 4 features, 2 of keys and values, and an output of 18."""
-    return dealt(kata_class(5, 18, 8, 6, 2, window, **{"head_dim": 4} | how))
+    """A module for 8 tokens of 5 features, with 6 heads of 4 features, 2 of keys and values, and an output of 24."""
+    return dealt(kata_class(5, 24, 8, 6, 2, window, **how))
 
 
 def without_window(**how):
     """GroupedQueryAttention with the same weights."""
-    return dealt(GroupedQueryAttention(5, 18, 8, 6, 2, **{"head_dim": 4} | how))
+    return dealt(GroupedQueryAttention(5, 24, 8, 6, 2, **how))
 
 
 def in_chunks(attention, x, cuts):
@@ -100,6 +100,7 @@ def probe(kata):
         "one by one": lambda: in_chunks(of(3), x, [1] * 8),
         "rotated": lambda: of(3, angles=ANGLES)(x),
         "shapes": parts_of,
+        "shapes with head_dim": lambda: parts_of(head_dim=2),
         "shapes with biases": lambda: parts_of(qkv_bias=True),
         "shapes with norms": lambda: parts_of(qk_norm=True),
         "no window": lambda: str(tried(lambda: type(of(0)))),

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from katas.pretraining.loss import batch_loss, cross_entropy, mean_loss, perplexity
-from tests.laws import gradients_agree, leaves_its_inputs_alone
-from tests.probes import tried
+from tests.laws import gradients_agree, leaves_its_inputs_alone, moves_what_it_is_given
+from tests.probes import meets, tried
 from tests.support import clause, close, numbers, refuses, same, toy_model
 
 LN3 = math.log(3)
@@ -42,26 +42,6 @@ def as_one(model, given):
         return oracle(model(inputs), targets).item()
 
 
-class Table(torch.nn.Module):
-    """Logits by id. Its parameter is on the given device; the numbers that it uses are a plain tensor."""
-
-    def __init__(self, device):
-        super().__init__()
-        self.parameter = torch.nn.Parameter(torch.zeros(1, device=device))
-        self.table = 3 * numbers(VOCAB, VOCAB, seed="table")
-
-    def forward(self, token_ids):
-        return self.table[token_ids]
-
-
-class Sent(torch.Tensor):
-    """Ids that write down to which devices they are sent, and stay where they are."""
-
-    def to(self, *where, **more):
-        self.devices.append(torch.device(more.get("device", where[0] if where else None)).type)
-        return self.as_subclass(torch.Tensor)
-
-
 class Witness(torch.nn.Module):
     """A toy with dropout that notes, at each call, whether a part is in training mode and gradients are recorded."""
 
@@ -77,15 +57,6 @@ class Witness(torch.nn.Module):
 
 def modes(model):
     return {name or "the model": part.training for name, part in model.named_modules()}
-
-
-def sent(loss, device):
-    """To which devices batch_loss sends the inputs and the targets."""
-    tensors = ids(2, 3).as_subclass(Sent), ids(2, 3, seed=1).as_subclass(Sent)
-    for tensor in tensors:
-        tensor.devices = []
-    loss(Table(device), *tensors)
-    return [sorted(set(tensor.devices)) for tensor in tensors]
 
 
 def modes_afterwards(mean):
@@ -190,7 +161,8 @@ def probe(kata):
         "learned": lambda: tried(learned),
         "training": lambda: batch_modes(True),
         "eval": lambda: batch_modes(False),
-        "sent": lambda: sent(kata.batch_loss, "meta"),
+        "inputs elsewhere": lambda: meets(lambda: kata.batch_loss(model, inputs, answers), model, answers),
+        "targets elsewhere": lambda: meets(lambda: kata.batch_loss(model, inputs, answers), model, inputs),
         "equal batches": lambda: mean(model, batches(2, 2)),
         "uneven batches": lambda: mean(model, batches(3, 1)),
         "ignored in batches": lambda: nan_or(mean(model, batches(2, 2, 3, ignored=True))),
@@ -358,9 +330,8 @@ def test_a_float_gives_a_float(loss, expected):
 
 @clause("device")
 def test_inputs_and_targets_are_moved_to_the_model():
-    same(
-        sent(batch_loss, "meta"), [["meta"], ["meta"]], "devices of inputs and targets, for a model on the device meta"
-    )
+    model, (inputs, targets) = toy_model(VOCAB), batches(2)[0]
+    moves_what_it_is_given(lambda: batch_loss(model, inputs, targets), model, "inputs and targets")
 
 
 @clause("weighted")

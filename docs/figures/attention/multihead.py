@@ -67,7 +67,7 @@ def table(axes: Axes, left: float, top: float, numbers: Tensor, form: str, fill:
 
 
 def square(axes: Axes, top: float, weights: Tensor, head: int) -> None:
-    """The weights of a head: a row asks, a column answers, and what lies in the future is grey."""
+    """The weights of a head: a row is a query, a column is a key, and the future is grey."""
     for column, token in enumerate(TOKENS):
         axes.text(SQUARES + (column + 0.5) * SIDE, top - 0.05, token, ha="center", color=FAINT, fontsize=9)
     for row, token in enumerate(TOKENS):

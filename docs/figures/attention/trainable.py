@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from docs.figures.style import COOL, FAINT, WARM, cell, panel, save, shade
+from dojo.system.terminal import number
 from katas.attention.trainable import scaled_dot_product_attention
 
 KEYS, WIDTHS = 8, (4, 64, 1024)
@@ -25,7 +26,7 @@ def draw() -> Figure:
     by_hand(axes)
     for column, d_k in enumerate(WIDTHS):
         left = RIGHT + column * (KEYS * BAR + GAP)
-        axes.text(left, 0.4, f"d_k = {d_k}", fontsize=12, fontweight="bold")
+        axes.text(left, 0.4, f"d_k = {number(d_k)}", fontsize=12, fontweight="bold")
         for name, floor in FLOORS.items():
             bars(axes, left, floor, weights(d_k, 1.0 if "√" in name else d_k**0.5))
     for name, floor in FLOORS.items():

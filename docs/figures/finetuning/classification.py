@@ -82,8 +82,8 @@ def messages(axes: Axes, model: GPTModel) -> None:
             cell(axes, scores + 0.55 * number, y, f"{logit:.1f}", fill, 0.55, 0.4, fontsize=9)
     y = TOP + ROW * 3 + 0.25
     notes = [
-        (LEARNED, "the last token of a message: it has seen the whole message, and tells the class"),
-        (HIDDEN, "padding: whatever stands here, the logits of the message stay the same"),
+        (LEARNED, "the last token of a message: it attends to all of it, so the class is read here"),
+        (HIDDEN, "padding: it does not change the logits of the message"),
     ]
     for fill, told in notes:
         cell(axes, LEFT, y, "", fill, 0.16, 0.16)

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from docs.figures.style import COOL, FAINT, INK, WARM, cell, panel, save, shade
+from dojo.system.terminal import number
 from katas.finetuning.lora import LoRALinear
 
 SIDE = 0.38  # inches: a cell
@@ -44,14 +45,14 @@ def draw() -> Figure:
     grid(axes, third, TOP, merged, COOL)
 
     low = TOP + 4 * SIDE + 0.62
-    axes.text(LEFT, low, "what learns, and what would without adapters", fontsize=9, fontweight="bold")
+    axes.text(LEFT, low, "numbers that are trained, of all in the weight", fontsize=9, fontweight="bold")
     for row, (width, height, rank) in enumerate([(6, 4, 1), (6, 4, 2), (768, 768, 8)]):
         adapter = LoRALinear(nn.Linear(width, height, bias=False), rank, alpha=1.0)
         learned, frozen = count(adapter, learning=True), count(adapter, learning=False)
         y = low + 0.26 * (row + 1)
         named = f"{height} by {width}, rank {rank}:"
         axes.text(LEFT, y, named, color=FAINT, fontsize=9)
-        axes.text(LEFT + 1.75, y, f"{spaced(learned)} of {spaced(frozen)}", fontsize=9)
+        axes.text(LEFT + 1.75, y, f"{number(learned)} of {number(frozen)}", fontsize=9)
         share = learned / frozen
         axes.plot([second, second + 5 * SIDE], [y - 0.05] * 2, color=shade(0.25), lw=7, solid_capstyle="butt")
         axes.plot([second, second + 5 * SIDE * share], [y - 0.05] * 2, color=WARM, lw=7, solid_capstyle="butt")
@@ -62,11 +63,11 @@ def draw() -> Figure:
 def grid(axes: Axes, left: float, top: float, matrix: Tensor, colour: str | None) -> None:
     """A matrix of small whole numbers; the larger a number, the stronger its colour."""
     for row, numbers in enumerate(matrix.tolist()):
-        for column, number in enumerate(numbers):
-            strength = 0.15 + 0.14 * min(abs(number), 4.0)
+        for column, one in enumerate(numbers):
+            strength = 0.15 + 0.14 * min(abs(one), 4.0)
             fill = shade(strength if colour else 0.6 * strength, colour or WARM)
             place = left + column * SIDE, top + row * SIDE
-            cell(axes, *place, f"{number:.0f}".replace("-", "\u2212"), fill, SIDE, SIDE, fontsize=8.5)
+            cell(axes, *place, f"{one:.0f}".replace("-", "\u2212"), fill, SIDE, SIDE, fontsize=8.5)
 
 
 def title(axes: Axes, left: float, name: str, what: str) -> None:
@@ -80,10 +81,6 @@ def sign(axes: Axes, x: float, text: str) -> None:
 
 def count(module: nn.Module, learning: bool) -> int:
     return sum(one.numel() for one in module.parameters() if one.requires_grad is learning)
-
-
-def spaced(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def draw() -> Figure:
     title(axes, left, "x", f"{shape(x)}: a row a token")
     table(axes, left, TOP, x[0], [f"token {token}" for token in range(TOKENS)])
     title(axes, middle, "split_heads(x, 2)", f"{shape(heads)}: a table a head")
-    title(axes, right, "reshaped straight away", f"{shape(straight)}: tokens torn apart")
+    title(axes, right, "only reshaped", f"{shape(straight)}: tokens mixed up")
     for head in range(HEADS):
         y = TOP + head * (TOKENS * LOW + 0.22)
         table(axes, middle, y, heads[0, head], [f"head {head}" if token == 1 else "" for token in range(TOKENS)])

@@ -1,10 +1,11 @@
-"""Where the parameters of gpt2-small lie: in the model, in one of its blocks, and in its larger siblings."""
+"""Where the parameters of gpt2-small are, in the model and in one of its blocks, and those of the larger sizes."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
 from docs.figures.style import EDGE, FAINT, WARM, cell, panel, save, shade
+from dojo.system.terminal import number
 from katas.gpt.config import GPTConfig
 
 LEFT, WIDTH, HEIGHT = 0.3, 9.2, 0.52  # inches: of every bar
@@ -20,20 +21,20 @@ def draw() -> Figure:
     total, within = sum(count for _, count, _ in whole), sum(count for _, count, _ in block)
 
     axes.text(LEFT, MODEL - 0.32, "gpt2-small", fontsize=12, fontweight="bold")
-    axes.text(LEFT + 1.15, MODEL - 0.32, f"{total:,} parameters".replace(",", " "), color=FAINT, fontsize=9)
+    axes.text(LEFT + 1.15, MODEL - 0.32, f"{number(total)} parameters", color=FAINT, fontsize=9)
     places = bar(axes, MODEL, whole, total)
     first = places["0"]
     corners = [(first[0], MODEL + HEIGHT), (LEFT, BLOCK), (LEFT + WIDTH, BLOCK), (first[1], MODEL + HEIGHT)]
     axes.add_patch(Polygon(corners, facecolor=shade(0.12), edgecolor=EDGE, linewidth=0.8, zorder=0))
 
     axes.text(LEFT + 3.55, BLOCK - 0.3, "one block", fontsize=12, fontweight="bold")
-    axes.text(LEFT + 4.6, BLOCK - 0.3, f"{within:,} parameters".replace(",", " "), color=FAINT, fontsize=9)
+    axes.text(LEFT + 4.6, BLOCK - 0.3, f"{number(within)} parameters", color=FAINT, fontsize=9)
     bar(axes, BLOCK, block, within)
     third = WIDTH / 3
     axes.text(LEFT + third / 2, BLOCK + HEIGHT + 0.2, "attention, a third", ha="center", color=FAINT, fontsize=9)
     axes.text(LEFT + 2 * third, BLOCK + HEIGHT + 0.2, "feedforward, two thirds", ha="center", color=FAINT, fontsize=9)
 
-    axes.text(LEFT, SIBLINGS - 0.32, "its siblings", fontsize=12, fontweight="bold")
+    axes.text(LEFT, SIBLINGS - 0.32, "all sizes", fontsize=12, fontweight="bold")
     axes.text(
         LEFT + 1.2, SIBLINGS - 0.32, "the share of the blocks grows with width and depth", color=FAINT, fontsize=9
     )
@@ -45,7 +46,7 @@ def draw() -> Figure:
         split = width * (1 - tables / all_of_it)
         cell(axes, left, SIBLINGS, f"{1 - tables / all_of_it:.0%} blocks", FEEDFORWARD, split, 0.36, fontsize=9)
         cell(axes, left + split, SIBLINGS, "", TABLE, width - split, 0.36)
-        million = f"{all_of_it / 1e6:,.0f} million".replace(",", " ")
+        million = f"{number(all_of_it / 1e6)} million"
         axes.text(left + 0.02, SIBLINGS + 0.56, f"{name}, {million}", color=FAINT, fontsize=8.5)
     return figure
 

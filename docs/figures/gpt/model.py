@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from docs.figures.style import COOL, EDGE, FAINT, INK, WARM, cell, panel, save, shade
+from dojo.system.terminal import number
 from katas.gpt.config import GPTConfig
 from katas.gpt.model import GPTModel, count_parameters
 
@@ -21,7 +22,7 @@ def draw() -> Figure:
     figure, axes = panel(10.6, 6.0)
     heading(axes, 0.4, 0.36, "from ids to logits", "the shapes are those of GPT-2 small")
     flow(axes)
-    heading(axes, 5.2, 0.36, "where the parameters are", f"{told(count_parameters(model))} in all")
+    heading(axes, 5.2, 0.36, "where the parameters are", f"{number(count_parameters(model))} in all")
     bars(axes, model)
     return figure
 
@@ -78,7 +79,7 @@ def bars(axes: Axes, model: GPTModel) -> None:
         axes.text(LEFT + count * scale + 0.08, y + 0.16, millions(count), va="center_baseline", fontsize=9)
         y += 0.55
     axes.text(5.2, 4.75, "Tied, out_head uses the table of tok_emb,", color=FAINT, fontsize=9)
-    axes.text(5.2, 4.95, f"and {told(count_parameters(model, tied=True))} are left.", color=FAINT, fontsize=9)
+    axes.text(5.2, 4.95, f"and {number(count_parameters(model, tied=True))} are left.", color=FAINT, fontsize=9)
 
 
 def of_blocks(model: GPTModel, part: str) -> int:
@@ -86,11 +87,7 @@ def of_blocks(model: GPTModel, part: str) -> int:
 
 
 def millions(count: int) -> str:
-    return f"{count / 1e6:.1f} million" if count > 50_000 else told(count)
-
-
-def told(count: int) -> str:
-    return f"{count:,}".replace(",", " ")
+    return f"{count / 1e6:.1f} million" if count > 50_000 else number(count)
 
 
 def heading(axes: Axes, x: float, y: float, name: str, what: str) -> None:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from docs.figures.style import COOL, FAINT, INK, WARM, cell, panel, save, shade
+from dojo.system.terminal import number
 from katas.gpt.model import count_parameters
 from katas.modern.decoder import DecoderConfig, DecoderModel
 
@@ -59,7 +60,7 @@ def bars(axes: Axes, y: float, name: str, config: DecoderConfig) -> float:
     """The parts of a model as bars, to the scale of its largest; gives where they end."""
     with torch.device("meta"):  # shapes without numbers
         model = DecoderModel(config)
-    axes.text(RIGHT - 1.15, y, f"{name}: {told(count_parameters(model))}", fontsize=10)
+    axes.text(RIGHT - 1.15, y, f"{name}: {number(count_parameters(model))}", fontsize=10)
     norms = count_parameters(model.final_norm)
     counts = {"tok_emb (tied)": count_parameters(model.tok_emb), "attention": 0, "feedforward": 0}
     for block in model.trf_blocks:
@@ -76,12 +77,8 @@ def bars(axes: Axes, y: float, name: str, config: DecoderConfig) -> float:
         axes.text(RIGHT + width + 0.07, y + 0.15, f"{count / 1e6:.0f} million", va="center_baseline", fontsize=8.5)
         y += 0.28
     cache = 2 * config.num_layers * config.num_kv_heads * (config.head_dim or config.emb_dim // config.num_heads) * 2
-    axes.text(RIGHT - 1.15, y + 0.27, f"cache: {told(cache)} bytes a token in bfloat16", color=FAINT, fontsize=9)
+    axes.text(RIGHT - 1.15, y + 0.27, f"cache: {number(cache)} bytes a token in bfloat16", color=FAINT, fontsize=9)
     return y + 0.4
-
-
-def told(count: int) -> str:
-    return f"{count:,}".replace(",", " ")
 
 
 if __name__ == "__main__":

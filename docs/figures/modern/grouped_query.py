@@ -4,6 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from docs.figures.style import COOL, FAINT, WARM, cell, panel, save, shade
+from dojo.system.terminal import number
 from katas.modern.grouped_query import GroupedQueryAttention
 
 LAYERS, WIDTH, HEADS, BYTES = 12, 768, 12, 2  # GPT-2 small, in bfloat16
@@ -41,7 +42,7 @@ def row(axes: Axes, top: float, kv_heads: int, name: str) -> None:
         middle = LEFT + (shared + 0.5) * groups * SIDE
         fill = shade(0.6, (COOL, WARM)[shared % 2])
         cell(axes, middle - SIDE / 2, low, str(shared), fill, SIDE, HIGH, fontsize=9)
-    text = f"{bytes_of_a_token(kv_heads):,} bytes".replace(",", " ")
+    text = f"{number(bytes_of_a_token(kv_heads))} bytes"
     axes.text(LEFT + HEADS * SIDE + 0.35, top + 0.53, text, va="center_baseline", fontsize=11)
 
 

@@ -22,7 +22,7 @@ def draw() -> Figure:
     tensors, content = written()
     figure, axes = panel(11.4, 4.5)
 
-    title(axes, LEFT, "what training depends on", "and what of it is a tensor")
+    title(axes, LEFT, "what training depends on", "and which parts of it are tensors")
     parts = [
         ("step 3", shade(0), ""),
         ("Python's random state", RANDOM, ""),

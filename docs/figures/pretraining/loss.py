@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from docs.figures.style import CARD, COOL, FAINT, WARM, panel, save
+from dojo.system import terminal
 from katas.pretraining.loss import cross_entropy, perplexity
 
 VOCAB = 50_257
@@ -35,7 +36,7 @@ def draw() -> Figure:
         axes.plot([LEFT, RIGHT], [height, height], color=FAINT, lw=0.5, alpha=0.5)
         axes.text(LEFT - 0.1, height, f"{nats}", color=FAINT, ha="right", va="center_baseline", fontsize=9)
         number = round(float(perplexity(float(nats))))
-        axes.text(RIGHT + 0.15, height, f"{number:,}".replace(",", " "), color=FAINT, va="center_baseline", fontsize=9)
+        axes.text(RIGHT + 0.15, height, terminal.number(number), color=FAINT, va="center_baseline", fontsize=9)
     for tenths in range(0, 11, 2):
         axes.text(at(tenths / 10, 0)[0], LOWER + 0.22, f"{tenths / 10:g}", color=FAINT, ha="center", fontsize=9)
     axes.text((LEFT + RIGHT) / 2, LOWER + 0.5, "probability that the model gave to it", ha="center", fontsize=9)

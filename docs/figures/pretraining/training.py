@@ -1,4 +1,4 @@
-"""The figure of docs/pretraining/training.md: batches, the steps they make, evaluations, and a run taken up."""
+"""The figure of docs/pretraining/training.md: batches, the steps they make, evaluations, and a continued run."""
 
 import torch
 from matplotlib.axes import Axes
@@ -11,13 +11,13 @@ from katas.pretraining.training import History, train
 COUNTED = (4, 1, 3, 2, 4)  # targets that count in each batch of an epoch
 EPOCHS, ACCUMULATE, EVAL_EVERY, TAKEN_UP = 2, 2, 4, 4
 WIDTH, HEIGHT, GAP, LEFT = 0.66, 0.42, 0.45, 1.85  # inches: of a batch, between epochs, of the first batch
-ROWS = {"batches": 0.85, "shares": 1.55, "steps": 2.0, "evaluated": 2.7, "taken up": 3.35}
+ROWS = {"batches": 0.85, "shares": 1.55, "steps": 2.0, "evaluated": 2.7, "continued": 3.35}
 NOTES = {
     "batches": "targets that count",
     "shares": "of its step",
     "steps": f"accumulate={ACCUMULATE}",
     "evaluated": f"eval_every={EVAL_EVERY}",
-    "taken up": f"start_step={TAKEN_UP}",
+    "continued": f"start_step={TAKEN_UP}",
 }
 
 
@@ -57,9 +57,9 @@ def a_step(
         axes.text(middle, ROWS["evaluated"] + 0.2, f"{seen} tokens seen", ha="center", color=COOL, fontsize=8.5)
     again = number in rest
     style = {} if again else {"color": FAINT}
-    cell(axes, left, ROWS["taken up"], f"{number}", shade(0.75, WARM) if again else HIDDEN, width, HEIGHT, **style)
+    cell(axes, left, ROWS["continued"], f"{number}", shade(0.75, WARM) if again else HIDDEN, width, HEIGHT, **style)
     if number == TAKEN_UP + 1:
-        axes.plot([left, left], [ROWS["taken up"] - 0.1, ROWS["taken up"] + HEIGHT + 0.1], color=EDGE, lw=1.6)
+        axes.plot([left, left], [ROWS["continued"] - 0.1, ROWS["continued"] + HEIGHT + 0.1], color=EDGE, lw=1.6)
 
 
 def x_of(epoch: int, batch: int) -> float:

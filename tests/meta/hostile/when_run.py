@@ -188,7 +188,7 @@ ERRORS = (
     Row("GeneratorExit", body("raise GeneratorExit"), (RED, NONE)),
     Row("StopIteration", body("raise StopIteration"), (RED,)),
     Row("MemoryError", body("raise MemoryError"), (RED,)),
-    Row("a base exception of one's own", body("raise Odd", "class Odd(BaseException): ..."), (RED, NONE)),
+    Row("a new base exception", body("raise Odd", "class Odd(BaseException): ..."), (RED, NONE)),
     Row("a base exception while loading", at_import("class Odd(BaseException): ...\nraise Odd"), (RED,), "Odd"),
     Row("a file that is not there", at_import("open('words.txt')"), (RED,), "words.txt"),
     Row("a file that is not there, raised", at_import("raise FileNotFoundError('my own words')"), (RED,), "my own words"),

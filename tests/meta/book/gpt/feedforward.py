@@ -1,4 +1,4 @@
-"""GELU and the feedforward part as section 4.3 of the book describes them, with emb_dim in the place of cfg."""
+"""GELU and the feedforward part as section 4.3 of the book describes them, with emb_dim in place of cfg."""
 
 import torch
 from torch import nn
