@@ -154,6 +154,7 @@ def nearest(word: str, most: int = 3) -> list[str]:
     return list(dict.fromkeys(named[name] for name in close))[:most]
 
 
+@cache
 def address_of_test(path: Path) -> str | None:
     """The kata of a test file: tests/attention/test_causal.py is about attention/causal. None for other files."""
     if not path.is_relative_to(ROOT / "tests"):

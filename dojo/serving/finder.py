@@ -35,6 +35,7 @@ from dojo.serving.restrictions import refuse_what_is_not_allowed
 from dojo.system.files import read_regular
 
 ROOMS, CHECKS = "KATA_ROOMS", "KATA_CHECKS"
+_met: set[str] = set()  # the names of katas that were loaded in this process
 
 
 class KataUnavailable(Exception):
@@ -83,6 +84,7 @@ class KataLoader(importlib.machinery.SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Run the kata's file. While tests run, what it could not define is stood in for, and the rest is checked."""
         cause: BaseException | None = None
+        _met.add(module.__name__)
         try:
             self.content = self._read()  # once: what is judged is what runs
             if self.room in ("katas", "file"):
@@ -186,7 +188,7 @@ def forget() -> dict[str, ModuleType]:
 
 def served_files() -> set[str]:
     """The files of the katas as they are loaded now: a learner's, the reference, or a file that stands for one."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("katas.")]
+    modules = [sys.modules[name] for name in _met if name in sys.modules]
     return {str(getattr(module, "__file__", "")) for module in modules}
 
 
