@@ -49,7 +49,7 @@ def _step(run: Run, settings: Settings, config: Mapping[str, Any], rooms: dict[s
         shallow = replace(settings, n_layers=min(settings.n_layers, BLOCKS))
         model = models.build(shallow.config(config["vocab_size"]))
         fused.fuse(model, settings, "cpu")
-        optimizer = pieces.module("pretraining/optimizer").AdamW(model.parameters(), lr=1e-3)
+        optimizer = pieces.optimizer(model.parameters(), lr=1e-3)
         context = settings.context_length
         how = {"shuffle": True, "drop_last": True, "generator": torch.Generator().manual_seed(settings.seed)}
         loader = pieces.module("text/dataloader").create_dataloader(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 from dojo.catalog import curriculum
 from dojo.catalog.curriculum import Kata
@@ -28,6 +29,7 @@ from dojo.learner.standing import (
     unfinished,
 )
 from dojo.serving import finder
+from dojo.serving.light_optimizers import lighten
 from dojo.verdict import memory
 from dojo.verdict.command import OFFER, Request
 from dojo.verdict.run import Verdict, run
@@ -138,3 +140,9 @@ def reason(kata: Kata) -> str:
 def module(address: str) -> ModuleType:
     """A kata, as it is served."""
     return importlib.import_module(f"katas.{address.replace('/', '.')}")
+
+
+def optimizer(parameters: Iterable[Any], **settings: float) -> Any:
+    """The AdamW of the katas, over the parameters."""
+    lighten()
+    return module("pretraining/optimizer").AdamW(parameters, **settings)

@@ -46,7 +46,7 @@ class Session:
 
     def __post_init__(self) -> None:
         learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimizer = pieces.module("pretraining/optimizer").AdamW(
+        self.optimizer = pieces.optimizer(
             learning, lr=self.teaching.learning_rate, weight_decay=self.teaching.weight_decay
         )
 
@@ -175,7 +175,7 @@ def seconds_per_step(session: Session) -> float:
     loss = pieces.module("pretraining/loss").batch_loss
     model = copy.deepcopy(session.model)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = pieces.module("pretraining/optimizer").AdamW(learning, lr=1e-3)
+    optimizer = pieces.optimizer(learning, lr=1e-3)
     order, times = session.learned.generator.get_state(), []
     with torch.random.fork_rng():
         inputs, targets = next(iter(session.share()))
