@@ -10,8 +10,21 @@ from dojo.system import terminal
 from dojo.system.terminal import number
 from dojo.train import beside, bigram, curve, pieces, tokens
 from dojo.train.chart import chart, smoothed
+from dojo.train.history import History
 from dojo.train.opening import row
 from dojo.train.session import Session, final_loss
+
+RISEN = 0.1  # nats above the lowest held-out loss, from which on a model learns its text by heart
+
+
+def why(history: History) -> str:
+    """Why a model knows less of held-out text than a table of pairs."""
+    held_out = history["val_losses"]
+    if held_out and held_out[-1] > min(held_out) + RISEN:
+        step = int(history["steps"][held_out.index(min(held_out))])
+        told = f"the held-out loss was lowest, {min(held_out):.3f}, at step {step}, and has risen since."
+        return f"{told} The model learned its text by heart, so fewer `--epochs` help."
+    return "there was too little text to learn more than pairs from."
 
 
 def tell(session: Session, about: dict[str, Any]) -> None:
@@ -25,7 +38,7 @@ def tell(session: Session, about: dict[str, Any]) -> None:
     row("held out", f"loss {loss:.3f} nats a token, perplexity {unsure:.1f}: as unsure as among {unsure:.0f} tokens")
     row("beside it", f"a table of pairs of tokens: perplexity {pairs:.1f}; blind guessing: {number(size)}")
     if unsure >= pairs:
-        row("", "The table wins: there was too little text to learn more than pairs from. More text helps most.")
+        row("", f"The table wins: {why(session.history)} More text helps most.")
     if told := beside.other_model(session.run, about, unsure):
         row("", told)
     row("text", f"{terminal.harmless(about['text'])}, SHA-256 {about['sha256']}")

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 
 from dojo.catalog import specification
 from dojo.system import vocabulary
+from dojo.train.history import begun
 from dojo.train.ingredients import GPT2, katas
+from dojo.train.summary import why
 
 KATAS = katas(GPT2)
 SIZES = {"vocab-size": 300, "context-length": 16, "emb-dim": 16, "n-heads": 2, "n-layers": 1, "epochs": 1}
@@ -80,6 +82,12 @@ def test_a_model_learns_speaks_and_is_looked_at(scratch):
     looked = scratch.run("dojo", "look", "The word", "--out", "seen.html")
     assert looked.returncode == 0, looked.stderr
     assert "What each head is good for" in scratch.read("seen.html")
+
+
+def test_why_a_table_of_pairs_wins_is_read_from_the_losses():
+    history = begun() | {"steps": [10, 20, 30], "val_losses": [5.0, 4.2, 4.7]}
+    assert "lowest, 4.200, at step 20, and has risen since. The model learned its text by heart" in why(history)
+    assert why(history | {"val_losses": [5.0, 4.3, 4.2]}).startswith("there was too little text")
 
 
 def test_own_pieces_are_used_and_unfinished_and_wrong_ones_borrowed_and_named(solved):
