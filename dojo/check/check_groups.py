@@ -12,23 +12,21 @@ from dojo.system import terminal
 
 GROUPS = ROOT / "docs" / "groups"
 MADE = "<!-- Made from katas/curriculum.toml and the pages: python -m dojo.check groups --write -->"
+QUESTIONS = "The questions are those of the katas' pages; [the answers](answers/index.md) have a page of their own."
 BOOK = (
     "Eight weeks beside the book",
     "Each week has sections to read and katas to write. The minutes estimate the core of the katas, without reading "
-    "and without the session. The questions are those of the katas' pages; [the answers](answers/index.md) have a "
-    "page of their own.",
+    f"and without the session. {QUESTIONS}",
 )
 ROUTE = (
     "The short route in four weeks",
     "The short route goes from attention to a text that your own model writes. The minutes estimate the core of the "
-    "katas, without the session. The questions are those of the katas' pages; [the answers](answers/index.md) have a "
-    "page of their own.",
+    f"katas, without the session. {QUESTIONS}",
 )
 AFTER = (
     "Three weeks after the book",
     "The katas that the book has no section for: preferences, and what changed since GPT-2. Their pages take the place "
-    "of the book. The minutes estimate the core of the katas, without the session. The questions are those of the "
-    "katas' pages; [the answers](answers/index.md) stand apart.",
+    f"of the book. The minutes estimate the core of the katas, without the session. {QUESTIONS}",
 )
 
 

@@ -78,7 +78,7 @@ def forget_classes() -> None:
 
 def checked(function: Any) -> Any:
     """The function, with its arguments and its result checked at every call, and its body for having any code."""
-    empty = is_empty(function)
+    empty = is_empty(function) and function.__name__ != "__post_init__"  # a dataclass need not check its fields
     signature = inspect.signature(function)
     single = [name for name, p in signature.parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     hints = functools.cache(lambda: hints_of(function))

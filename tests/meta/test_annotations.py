@@ -130,3 +130,16 @@ def test_a_function_that_was_not_called_is_told_as_such():
 
     with pytest.raises(Mismatch, match="is the function dim, which was not called, expected int"):
         f(torch.zeros(2))
+
+
+def test_an_empty_body_is_not_written_but_a_dataclass_may_check_nothing():
+    @checked
+    def __init__(self): ...
+
+    @checked
+    def __post_init__(self):
+        pass
+
+    with pytest.raises(NotImplementedError, match="__init__ has an empty body"):
+        __init__(None)
+    __post_init__(None)
