@@ -94,7 +94,7 @@ def _generation(own: Any, device: str, quick: bool) -> Ladder:
 
 
 def _modern_generation(own: Any, device: str, quick: bool) -> Ladder:
-    """Own generation with a cache works with the own decoder where that is green, and else with the reference's."""
+    """The learner's cache runs with the learner's decoder where that is green, and else with the reference's."""
     import torch
 
     from dojo.ladder.generation import ModernGeneration, ModernKatas

@@ -163,7 +163,8 @@ def told_value(value: Any) -> str:
 def told_hint(hint: Any, axes: dict[str, Any]) -> str:
     """An annotation as a learner speaks of it: axes by name, with their sizes where the arguments fixed them."""
     if hasattr(hint, "dim_str"):
-        kind = KINDS[hint.__name__.partition("[")[0]]
+        kind = hint.__name__.partition("[")[0]
+        kind = KINDS.get(kind, kind)  # a learner's own may be any other, such as Float32
         named = ", ".join(f"{name} {axes[name]}" if name in axes else name for name in hint.dim_str.split())
         if named.startswith("*") and hint.dim_str in axes:
             return f"{axes[hint.dim_str]} of {kind}"

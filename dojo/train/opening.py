@@ -83,7 +83,7 @@ def names(katas: Iterable[Kata]) -> str:
 
 
 def replace_slow(chosen: Pieces, text: Text, settings: Settings, borrows: Callable[[str], bool]) -> None:
-    """Before a slow piece of the learner runs, borrow the reference's, if `borrows`, told how long it takes, agrees."""
+    """Borrow the reference's piece in place of a slow one, if `borrows` agrees when it is told how long that takes."""
     for kata, seconds in estimates(chosen, text, settings).items():
         if seconds <= slowness.LIMIT:
             continue

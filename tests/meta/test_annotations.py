@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from dojo.serving.annotations import Mismatch, checked, forget_classes, unchecked
@@ -47,6 +47,15 @@ def test_an_axis_has_one_size_in_a_call():
     with pytest.raises(Mismatch, match=r"argument y of .*add is \(3,\) of torch.float32, expected \(n 2\) of floats"):
         add(torch.zeros(2), torch.zeros(3))
     add(torch.zeros(3), torch.zeros(3))
+
+
+def test_a_kind_of_the_learners_own_is_told_by_its_name():
+    @checked
+    def halve(x: Float32[Tensor, " n"]) -> Float32[Tensor, " n"]:
+        return x
+
+    with pytest.raises(Mismatch, match=r"expected \(n\) of Float32"):
+        halve(torch.zeros(2, 3))
 
 
 def test_any_number_of_axes_is_told_by_their_sizes():
