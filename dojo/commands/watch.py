@@ -1,12 +1,12 @@
 """`dojo watch`: save a file, see the verdict."""
 
 import os
+import sys
 
 import click
 
 from dojo.catalog.curriculum import Kata
 from dojo.cli import kata_argument
-from dojo.system import terminal
 
 
 @click.command()
@@ -20,7 +20,7 @@ def command(kata: Kata, plain: bool) -> None:
     from dojo.watch.screen import Plain, Redrawn, Screen
     from dojo.watch.watching import Watch
 
-    redrawn = terminal.interactive() and not plain and os.environ.get("TERM") != "dumb"
+    redrawn = sys.stdout.isatty() and not plain and os.environ.get("TERM") != "dumb"
     screen: Screen = Redrawn() if redrawn else Plain()
     with screen:
         Watch(kata, screen).loop()

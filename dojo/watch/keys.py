@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-UP, DOWN = "up", "down"
+UP, DOWN, GONE = "up", "down", "gone"
 SEQUENCES = {"\x1b[A": UP, "\x1b[B": DOWN, "\x1bOA": UP, "\x1bOB": DOWN}
 PATIENCE = 0.1
 
@@ -43,17 +43,25 @@ def _single_keys() -> Iterator[None]:
         tty.setcbreak(sys.stdin)
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _read(post: Callable[[str], None], stop: threading.Event) -> None:
-    while not stop.is_set():
-        if text := _next():
-            post(SEQUENCES.get(text, text[:1]))
+    """Post each key, and GONE when the terminal is gone."""
+    try:
+        while not stop.is_set():
+            if text := _next():
+                post(SEQUENCES.get(text, text[:1]))
+    except (EOFError, OSError):
+        post(GONE)
 
 
 def _next() -> str:
-    """What was typed within a short time; an escape sequence comes as one text."""
+    """What was typed within a short time; an escape sequence comes as one text.
+
+    Raises EOFError or OSError when the terminal is gone.
+    """
     if os.name == "nt":
         import msvcrt
 
@@ -63,4 +71,6 @@ def _next() -> str:
 
     if not select.select([sys.stdin], [], [], PATIENCE)[0]:
         return ""
-    return os.read(sys.stdin.fileno(), 8).decode(errors="ignore")
+    if not (typed := os.read(sys.stdin.fileno(), 8)):
+        raise EOFError
+    return typed.decode(errors="ignore")

@@ -200,6 +200,8 @@ class Watch:
             case Shown(text=text):
                 self.view.panel, self.view.scrolled, self.view.note = text.splitlines(), 0, ""
                 self.screen.show(self.view)
+            case Key(name=keys.GONE):
+                self.on = False
             case Key(name=name):
                 self._key(name)
             case Resized():

@@ -8,8 +8,6 @@ machine; the seconds are only shown.
 import os
 import queue
 import re
-import select
-import signal
 import statistics
 import subprocess
 import sys
@@ -24,8 +22,9 @@ from dojo.catalog.mistakes import mistakes_of, wrong_source
 from dojo.catalog.specification import core_clauses
 from dojo.catalog.stubs import stub_of
 from tests.meta.scratch import Scratch
+from tests.meta.screens import OnATerminal
 
-psutil = pytest.importorskip("psutil")
+pytest.importorskip("psutil")
 cli = pytest.importorskip("dojo.cli", reason="dojo's commands need click", exc_type=ModuleNotFoundError)
 
 ROUNDS = 7
@@ -103,48 +102,6 @@ class Lines:
                 return at if line else None
 
 
-class OnATerminal:
-    """A command on a terminal of its own, and when a text came to the screen."""
-
-    def __init__(self, clone, *words):
-        import pty
-        import termios
-
-        self.seen = b""
-        self.screen, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 80))
-        own = {"cwd": clone.root, "env": clone.environment(TERM="xterm"), "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen([sys.executable, "-m", *words], stdin=theirs, stdout=theirs, **own)
-        os.close(theirs)
-
-    def until(self, pattern, seconds=120.0):
-        """When a text came that fits, after the one that was found last; None where none did in so many seconds."""
-        end = time.perf_counter() + seconds
-        while not (found := re.search(pattern.encode(), self.seen)):
-            if not select.select([self.screen], [], [], max(end - time.perf_counter(), 0))[0]:
-                return None
-            self.seen += os.read(self.screen, 1 << 16)
-        self.seen = self.seen[found.end() :]
-        return time.perf_counter()
-
-    def until_the_spare_waits(self):
-        """Until the next process has loaded torch and all else, as it has when somebody has read a verdict."""
-        spent = -1.0
-        for _ in range(300):
-            spares = [one for one in psutil.Process(self.process.pid).children() if WAITING in one.cmdline()]
-            now = sum(sum(one.cpu_times()[:2]) for one in spares)
-            if now == spent > 0.5:
-                return
-            spent = now
-            self.until("a text that never comes", 0.3)
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(120)
-        os.close(self.screen)
-
-
-WAITING = "dojo.verdict.waiting"
 VERDICT, NAMED = r"(red|green|no verdict)   \d+ of \d+", "Your result is the one|This part looks like|Two mistakes"
 EVERY = 3  # katas: import torch and a cold pytest are timed beside one, and count for the next ones too
 MOMENTS = {  # what is timed, and its bar: in times of importing torch, or in seconds on two quiet cores

@@ -21,6 +21,7 @@ from dojo.verdict.explain import WRONG, Explanation
 from dojo.verdict.record import Outcome, Record
 from dojo.verdict.run import Verdict
 from dojo.watch import screen, watching
+from tests.meta.screens import OnATerminal
 
 psutil = pytest.importorskip("psutil")
 PATIENCE = 60.0
@@ -294,3 +295,42 @@ def test_no_process_is_left_behind(watch, number):
     watch.save("while True: pass")
     time.sleep(2)
     assert watch.end(number) == []
+
+
+@pytest.fixture
+def on_a_terminal(toys):
+    """Starts `dojo watch` on a terminal."""
+    started = []
+
+    def start(**streams):
+        started.append(OnATerminal(toys, "dojo", "watch", "doubling", **streams))
+        assert started[-1].until("has no code yet")
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait(30)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal here")
+def test_errors_that_go_elsewhere_leave_the_screen_redrawn(on_a_terminal, toys):
+    watch = on_a_terminal(stderr=subprocess.DEVNULL)
+    toys.write("katas/toys/doubling.py", toys.read("solutions/toys/doubling.py").replace("+ number", "+ 1"))
+    assert watch.until("testing"), "nothing is drawn before the verdict"
+    assert watch.until("red   1 of 2 clauses")
+    watch.end()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal here")
+@pytest.mark.parametrize("key", [b"", b"x"], ids=["at-rest", "at-a-question"])
+def test_it_ends_with_its_terminal(on_a_terminal, key):
+    watch = on_a_terminal()
+    family = psutil.Process(watch.process.pid).children(recursive=True)
+    if key:
+        os.write(watch.screen, key)
+        assert watch.until("y/n")
+    watch.hang_up()
+    watch.process.wait(30)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
