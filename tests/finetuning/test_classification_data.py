@@ -20,6 +20,11 @@ def encode(text):
     return [ord(letter) - ord("a") + 1 for letter in text]
 
 
+def by_words(text):
+    """Words to ids: their numbers of letters."""
+    return [len(word) for word in text.split()]
+
+
 class Encoder:
     """encode, with a count of its calls."""
 
@@ -43,6 +48,9 @@ def probe(kata):
 
     def made(texts=TEXTS, labels=LABELS, pad_id=PAD, max_length=None):
         return kata.ClassificationDataset(texts, labels, encode, pad_id, max_length)
+
+    def of_words(max_length=None):
+        return kata.ClassificationDataset(["see you", "congratulations"], [0, 1], by_words, PAD, max_length)
 
     def column(number, **options):
         return [item[number] for item in itertools.islice(made(**options), 4)]
@@ -89,6 +97,8 @@ def probe(kata):
         "lengths with pad_id in the text": lambda: column(1, pad_id=1),
         "labels": lambda: [item[-1] for item in itertools.islice(made(), 4)],
         "max_length": lambda: [made(max_length=n).max_length for n in (None, 2, 7)],
+        "max_length of words": lambda: of_words().max_length,
+        "lengths of words": lambda: [of_words(max_length=9)[index][1] for index in (0, 1)],
         "size": lambda: len(made(max_length=7)),
         "index -1": lambda: refusal(lambda: made()[-1]),
         "index 4": lambda: refusal(lambda: made()[4]),
@@ -148,6 +158,12 @@ def test_the_longest_text_decides_without_a_max_length():
 
 
 @clause("max-length")
+def test_the_longest_text_is_the_one_with_most_tokens():
+    dataset = ClassificationDataset(["see you soon", "congratulations"], [0, 1], by_words, PAD)
+    same(dataset.max_length, 3, "max_length; of 'see you soon' and 'congratulations', where each word is a token")
+
+
+@clause("max-length")
 @pytest.mark.parametrize("max_length", [1, 3, 4, 9])
 def test_a_max_length_that_is_given_is_used(max_length):
     dataset = ClassificationDataset(TEXTS, LABELS, encode, PAD, max_length)
@@ -164,6 +180,13 @@ def test_the_length_counts_what_is_left_of_the_text(texts, max_length):
     for index, text in enumerate(texts):
         because = f"{text!r} has {len(text)} tokens, max_length is {max_length}, and pad_id is 2, as is b"
         same(dataset[index][1], min(len(text), max_length), f"the length of item {index}: {because}")
+
+
+@clause("length")
+def test_the_length_counts_tokens_and_not_letters():
+    dataset = ClassificationDataset(["see you soon", "congratulations"], [0, 1], by_words, PAD, max_length=9)
+    for index, (text, count) in enumerate([("see you soon", 3), ("congratulations", 1)]):
+        same(dataset[index][1], count, f"the length of the item of {text!r}, where each word is a token")
 
 
 @clause("new-list")

@@ -255,8 +255,11 @@ def probe(kata):
         name = "W_value.A" if case == "unexpected" else "W_query.B"
         return refusal(lambda: kata.load_lora_state_dict(model, state), name)
 
-    def state(show):
-        return show(kata.lora_state_dict(adapted(apply=kata.apply_lora)))
+    def state(show, free=()):
+        model = adapted(apply=kata.apply_lora)
+        for name in free:
+            model.get_parameter(name).requires_grad_()
+        return show(kata.lora_state_dict(model))
 
     def later():
         model = adapted(apply=kata.apply_lora)
@@ -311,6 +314,7 @@ def probe(kata):
         "logits after merge_lora": lambda: merged(lambda model: model(IDS)),
         "whether a layer merged before makes a difference": merged_before,
         "names of the state": lambda: state(sorted),
+        "names of the state beside a head that learns": lambda: state(sorted, ["out_head.weight"]),
         "state": lambda: state(lambda found: found.get("blocks.1.W_value.B")),
         "whether the state is detached": lambda: state(lambda found: [one.requires_grad for one in found.values()]),
         "state after training": later,
@@ -448,6 +452,14 @@ def test_the_state_is_a_and_b_alone():
     same(sorted(state), LEARNED, "the names in the state")
     for name in LEARNED:
         close(state[name].detach(), whole[name], f"{name} is not what model.state_dict() has")
+
+
+@clause("adapter")
+def test_what_else_learns_is_not_in_the_state():
+    model = adapted()
+    for parameter in model.out_head.parameters():
+        parameter.requires_grad_()
+    same(sorted(lora_state_dict(model)), LEARNED, "the names in the state; out_head was set free to learn, too")
 
 
 @clause("restored")

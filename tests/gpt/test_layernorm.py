@@ -85,6 +85,7 @@ def probe(kata):
         "shift": lambda: kata.LayerNorm(5).shift.detach(),
         "kind of scale": lambda: kind("scale"),
         "kind of shift": lambda: kind("shift"),
+        "names in the state dict": lambda: sorted(kata.LayerNorm(5).state_dict()),
         "example": lambda: plain(2)(torch.tensor([[1.0, 3.0]])),
         "normalized": lambda: plain(5)(x),
         "numbers": lambda: made()(x),

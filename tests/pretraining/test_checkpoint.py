@@ -59,13 +59,15 @@ def of(model, kind=torch.optim.SGD):
 
 
 def trained(kind="AdamW", steps=2):
-    """A model and its optimizer, after some steps and with a lower learning rate than at first."""
+    """A model and its optimizer after some steps: other options than at first, and one parameter without a state."""
     model, optimizer = made(kind)
     for step in range(steps):
         optimizer.zero_grad()
         model(numbers(4, 2, seed=step)).square().mean().backward()
+        model.first.weight.grad = None
         optimizer.step()
     optimizer.param_groups[0]["lr"] *= 0.7
+    optimizer.param_groups[0]["weight_decay"] += 0.2
     return model, optimizer
 
 

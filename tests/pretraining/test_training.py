@@ -305,6 +305,7 @@ def probe(kata):
         "modes after, also after an error": lambda: [modes_after(), modes_after(lambda *_: 1 / 0)],
         "clipped": lambda: run(batches(1), max_norm=0.1),
         "norms of gradients, in a step and after it": lambda: gradients(torch.norm, max_norm=0.1),
+        "clipped, two groups": lambda: run(batches(1), two_groups(model := toy()), model=model, max_norm=0.1),
         "clipped twice": lambda: run(batches(1, 1), max_norm=0.1),
         "rates": lambda: rates(falling),
         "rates without a schedule": lambda: rates(None),
@@ -390,9 +391,9 @@ def test_every_step_is_done_in_training_mode(eval_every):
 @pytest.mark.parametrize("max_norm", [0.05, 100.0])
 def test_gradients_are_clipped_before_a_step(max_norm):
     model, expected = toy(), toy()
-    trained(model, batches(2), max_norm=max_norm)
-    by_hand(expected, [batches(2)], max_norm=max_norm)
-    because = f"one step with max_norm={max_norm}; expected are PyTorch's, clipped together before it"
+    trained(model, batches(2), two_groups(model), max_norm=max_norm)
+    by_hand(expected, [batches(2)], two_groups(expected), max_norm=max_norm)
+    because = f"one step of two param groups, max_norm={max_norm}; expected are PyTorch's, clipped together before it"
     compare(model, expected, because, **CLIPPED)
 
 
