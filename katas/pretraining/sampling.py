@@ -31,7 +31,8 @@ def sample_next_token(
                      to 1.
         extreme      Logits up to 3e38 in size and temperatures down to 1e-35 give the right ids, and no nan.
         half         Logits of 10 000 in float16 and bfloat16, with a temperature of 0.001, give the right ids.
-        generator    With a generator, all random numbers come from it, and none from torch's global state.
+        generator    With a generator, all random numbers come from it, and none from torch's global state, in
+                     generate as well.
         refused      A temperature below 0, a top_k below 1, or a top_p not in 0 < top_p <= 1 raises a ValueError that
                      names it and its value.
 
@@ -54,11 +55,10 @@ def generate(
     """Continue a batch of prompts token by token. The model maps ids (batch, tokens) to logits, with vocab_size last.
 
     Clauses:
-        prompt       The result is token_ids followed by max_new_tokens new ids.
+        prompt       Without an eos_id the result is token_ids followed by max_new_tokens new ids.
         context      A new id is chosen from the model's logits at the last position, and the model gets the last
                      context_length ids, prompt and new ones.
-        chosen       It is chosen by sample_next_token with temperature, top_k, top_p and generator: greedily by
-                     default.
+        chosen       It is chosen by sample_next_token with temperature, top_k and top_p: greedily by default.
         end          With a batch of one, generation stops when eos_id is chosen; an eos_id in the prompt stops nothing.
 
     Further clauses:

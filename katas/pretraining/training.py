@@ -60,7 +60,7 @@ def train(
 
     Further clauses:
         last-step      The last step is followed by an evaluation, whatever its number.
-        modes          In the end, also after an error, every module is in the mode in which it came.
+        modes          In the end, also after an error, every module is in the mode that it had before.
         accumulate     The gradients of `accumulate` batches make one step: the same as one batch with all their rows,
                        where each target that is not -100 counts the same.
         remainder      The batches left at the end of an epoch make a smaller step.
@@ -70,7 +70,8 @@ def train(
         undisturbed    The trained weights are the same, bit for bit, however often the model is evaluated.
         resumed        With start_step=s, the first s steps are skipped. What follows is, bit for bit, what would have
                        followed, if model, optimizer and random states are as after step s.
-        rewound        Whenever on_step is called, the generator of train_loader is in the state in which it came.
+        rewound        Whenever on_step is called, the generator of train_loader is in the state that it had when train
+                       was called.
         no-order       With a start_step above 0, a DataLoader that shuffles without a generator raises a ValueError
                        that names the generator.
         empty          An epoch without a batch raises a ValueError that names train_loader and the epoch.
