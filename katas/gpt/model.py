@@ -29,9 +29,8 @@ class GPTModel(nn.Module):
         logits      The logits of every position are out_head of final_norm of what the last block gave, without a
                     softmax.
         gradients   A backward pass gives gradients to all parameters.
-        dropout     In training mode, numbers of what the first block reads are dropped, each on its own with
-                    probability drop_rate, and the others divided by 1 - drop_rate; nothing is dropped after the
-                    blocks.
+        dropout     In training mode, numbers that the first block reads are dropped, each on its own with probability
+                    drop_rate, the others divided by 1 - drop_rate; later nothing is dropped.
         eval        In eval mode nothing is dropped.
 
     Further clauses:

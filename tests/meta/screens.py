@@ -9,8 +9,6 @@ import subprocess
 import sys
 import time
 
-import psutil
-
 STYLES = re.compile(rb"\x1b\[[0-9;]*m")
 WAITING = "dojo.verdict.waiting"
 
@@ -45,6 +43,8 @@ class OnATerminal:
 
     def until_the_spare_waits(self):
         """Until the next process has loaded torch and all else, as it has when somebody has read a verdict."""
+        import psutil
+
         spent = -1.0
         for _ in range(300):
             now = 0.0

@@ -49,8 +49,8 @@ def merge_lora(model):
 
 
 def lora_state_dict(model):
-    learned = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    return {name: tensor for name, tensor in model.state_dict().items() if name in learned}
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
+    return {f"{name}.{part}": getattr(layer, part) for name, layer in layers.items() for part in "AB"}
 
 
 def load_lora_state_dict(model, state):
