@@ -210,6 +210,7 @@ def probe(kata):
         "biases": biases,
         "parameters": lambda: len(list(made().parameters())),
         "module": lambda: made(True)(x),
+        "square module": lambda: dealt(kata.SelfAttention(5, 5))(x),
         "module beside the function": beside,
         "module's batch": module_apart,
         "module kept": module_kept,
@@ -260,9 +261,9 @@ def test_there_is_no_bias_by_default():
 
 
 @clause("projects")
-@pytest.mark.parametrize("bias", [False, True])
-def test_the_projections_are_queries_keys_and_values(bias):
-    attention, x = dealt(SelfAttention(5, 3, bias)), 2 * numbers(6, 5)
+@pytest.mark.parametrize(("d_out", "bias"), [(3, False), (3, True), (5, False)])
+def test_the_projections_are_queries_keys_and_values(d_out, bias):
+    attention, x = dealt(SelfAttention(5, d_out, bias)), 2 * numbers(6, 5)
     close(
         attention(x), of_torch_module(attention, x), "PyTorch's own attention, with your weights, gives another number"
     )

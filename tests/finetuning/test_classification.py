@@ -274,7 +274,7 @@ def test_the_new_head_has_an_output_for_each_class(classes):
     add_classification_head(model, classes)
     head = model.out_head
     assert head is not old, "out_head is still the old layer, which has an output for each token of the vocabulary"
-    assert type(head) is nn.Linear, f"out_head is a {type(head).__name__}, expected an nn.Linear"
+    assert isinstance(head, nn.Linear), f"out_head is a {type(head).__name__}, expected an nn.Linear"
     same((head.in_features, head.out_features), (WIDTH, classes), "in_features and out_features of the new head")
 
 

@@ -193,6 +193,15 @@ def test_the_prompt_ends_with_the_response_heading(index):
     same(prompt_length, expected, f"prompt_length of item {index}: tokens up to and with '### Response:' and line feed")
 
 
+@clause("prompt-length")
+def test_an_answer_that_quotes_the_heading_is_still_an_answer():
+    entry = {"instruction": "Show the heading.", "input": "", "output": f"Here it is.{HEADING}Done."}
+    _, prompt_length = InstructionDataset([entry], words)[0]
+    same(
+        prompt_length, len(words(texts_of(entry)[0])), "prompt_length, where the output has '### Response:' in it, too"
+    )
+
+
 @clause("example")
 def test_three_tokens_and_one_make_a_batch():
     inputs, targets = collated([[5, 6, 7], [8]], 0)

@@ -72,6 +72,7 @@ def probe(kata):
         "head_dim": lambda: new().head_dim if isinstance(new().head_dim, int | float) else "a method",
         **{name: preset(name) for name in PRESETS},
         "changed": preset("gpt2-medium", context_length=256, n_layers=2, qkv_bias=True),
+        "changed to 0": preset("gpt2-medium", drop_rate=0.0),
         "after changes": after_changes,
         **{f"no {name}": lambda name=name: without(name) for name in FIELDS},
         **{f"{name} of {value}": one(name, value) for name in SIZES for value in (0, -24)},
@@ -124,7 +125,8 @@ def test_larger_ones_differ_in_three_fields(name):
 @clause("changes")
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_change_takes_the_place_of_the_presets_value(name):
-    before, changes = held(GPTConfig.preset(name)), {"context_length": 256, "n_layers": 2, "qkv_bias": True}
+    changes = {"context_length": 256, "n_layers": 2, "drop_rate": 0.0, "qkv_bias": True}
+    before = held(GPTConfig.preset(name))
     same(held(GPTConfig.preset(name, **changes)), before | changes, f'preset("{name}") with the changes {changes}')
     because = f'preset("{name}") was called with changes before, and these should not stay'
     same(held(GPTConfig.preset(name)), before, because)

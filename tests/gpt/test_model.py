@@ -253,6 +253,7 @@ def test_four_zero_at_the_position_one_nine_scores_minus_one_one_minus_four():
 @pytest.mark.parametrize("tokens", [1, 3, 5])
 def test_the_blocks_read_the_sum_of_the_row_of_the_token_and_that_of_the_position(tokens):
     model, given = dealt(GPTModel(sizes())), IDS[:, :tokens]
+    model(IDS)  # an earlier text changes nothing
     because = f"{tokens} tokens; the first block should read tok_emb of each id plus pos_emb of the positions 0, 1, ..."
     close(read_by_the_first(model, given), embedded(model, given), because)
 
@@ -270,8 +271,9 @@ def test_each_block_reads_what_the_one_before_gave(n_layers):
 
 
 @clause("logits")
-def test_the_logits_are_the_head_of_the_normalized_output_of_the_last_block():
-    model, blocks = noting(dealt(GPTModel(sizes())))
+@pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
+def test_the_logits_are_the_head_of_the_normalized_output_of_the_last_block(training):
+    model, blocks = noting(dealt(GPTModel(sizes())).train(training))
     seen = model(IDS)
     assert blocks[-1].gave, "the model was called, but its last block was not"
     because = "expected out_head of final_norm of what the last block gave, for every position"

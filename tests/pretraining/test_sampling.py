@@ -209,6 +209,9 @@ def probe(kata):
     ends = prompts_of(4, 3)
     return {
         "greedy": lambda: tried(lambda: sample(4 * numbers(6, 5), temperature=0)),
+        "greedy among near ones": lambda: tried(
+            lambda: sample(torch.tensor([[1.0, 1.00001, 1.0]]).repeat(50, 1), temperature=0)
+        ),
         "softmax": lambda: shares(logits_of(0.2, 0.8)),
         "temperature 0.25": lambda: shares(logits_of(0.2, 0.8) / 4, temperature=0.25),
         "temperature 4": lambda: shares(logits_of(0.3, 0.7) * 4, temperature=4),
@@ -261,6 +264,8 @@ def test_temperature_0_takes_the_greatest_logit():
     logits = 4 * numbers(9, 5)
     expected = torch.tensor([row.index(max(row)) for row in logits.tolist()])
     close(sample_next_token(logits, temperature=0), expected, "the ids of the greatest logits of nine rows")
+    near = torch.tensor([[1.0, 1.00001, 1.0]]).repeat(50, 1)
+    close(sample_next_token(near, temperature=0), torch.ones(50, dtype=torch.int64), "50 rows of 1, 1.00001, 1")
 
 
 @clause("softmax")
