@@ -74,7 +74,7 @@ def grouped(kind=None):
     values = []
     for changed in ({}, {"lr": 0.04}, {"weight_decay": 2.0}):
         optimizer.param_groups[1].update(changed)
-        first.grad, second.grad = torch.tensor(0.5), torch.tensor(0.5)
+        first.grad, second.grad = torch.tensor(0.5), torch.tensor(-0.25)
         optimizer.step()
         values.append([first.item(), second.item()])
     return values
@@ -285,10 +285,10 @@ def test_decay_does_not_change_the_averages():
 @clause("groups")
 def test_each_group_uses_the_settings_that_it_has_now():
     seen = torch.tensor(grouped())
-    # Each step takes lr * (1 + weight_decay * value); the tolerance leaves the order of the two open.
-    expected = torch.tensor([[0.97, 0.99], [0.9403, 0.95], [0.9109, 0.834]])
+    # Each step takes lr * (weight_decay * value + 1 or - 1); the tolerance leaves the order of the two open.
+    expected = torch.tensor([[0.97, 1.01], [0.9403, 1.05], [0.9109, 1.006]])
     because = (
-        "two parameters of 1 after each of three steps with gradients of 0.5. The arguments are lr=0.01 and "
+        "two parameters of 1 after each of three steps with gradients of 0.5 and -0.25. The arguments are lr=0.01 and "
         "weight_decay=0.5; the first group has lr=0.02; the second has weight_decay=0, lr=0.04 from step 2 on and "
         "weight_decay=2 from step 3 on"
     )
