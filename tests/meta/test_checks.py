@@ -116,6 +116,7 @@ def test_an_excuse_that_excuses_nothing_is_said(doubling):
     assert "the excuse for `number = 0` excuses nothing" in run.stdout
 
 
+@pytest.mark.long
 def test_a_mutant_that_never_ends_is_ended(doubling):
     solution = DOUBLING.replace(
         "    return number + number", "    n = number\n    while n > 0:\n        n -= 1\n    return number + number"
