@@ -39,7 +39,6 @@ def test_an_untouched_stub_is_not_on_the_ladder_and_the_others_are(short):
     assert short.read(".dojo/bench/attention-cpu-float32-quick-12x64.svg").startswith("<?xml")
 
 
-@pytest.mark.long
 def test_a_wrong_attention_is_shown_as_wrong_and_not_timed(short):
     short.write("katas/attention/multihead.py", WRONG)
     done = short.run("dojo", "bench", "attention", "--quick", "--json", OMP_NUM_THREADS="1")
