@@ -285,7 +285,7 @@ def test_decay_does_not_change_the_averages():
 @clause("groups")
 def test_each_group_uses_the_settings_that_it_has_now():
     seen = torch.tensor(grouped())
-    # Each step takes lr * (weight_decay * value + 1 or - 1); the tolerance leaves the order of the two open.
+    # Each step takes lr * (weight_decay * value + the gradient's sign); the tolerance leaves the order of the two open.
     expected = torch.tensor([[0.97, 1.01], [0.9403, 1.05], [0.9109, 1.006]])
     because = (
         "two parameters of 1 after each of three steps with gradients of 0.5 and -0.25. The arguments are lr=0.01 and "
