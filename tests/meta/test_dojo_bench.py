@@ -21,7 +21,7 @@ class MultiHeadAttention(nn.Module):
 @pytest.fixture
 def short(scratch):
     """A copy whose ladder has short texts only, so that a test can climb it."""
-    ladder = scratch.read("dojo/ladder/attention.py").replace("longest = 1024 if quick", "longest = 256 if quick")
+    ladder = scratch.read("dojo/ladder/attention.py").replace("longest = 1024 if quick", "longest = 64 if quick")
     scratch.write("dojo/ladder/attention.py", ladder.replace("128 * 2**power", "8 * 2**power"))
     bench = scratch.read("dojo/commands/bench.py")
     scratch.write("dojo/commands/bench.py", bench.replace("{True: 0.6", "{True: 0.01"))
